@@ -1,0 +1,114 @@
+"""Real stores for every test: one Postgres and one Valkey a test process, a fresh migrated database a test."""
+
+import itertools
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import psycopg
+import pytest
+from pydantic import SecretStr
+from redis.asyncio import Redis
+
+from callwright.app.database.embedded import start as start_postgres
+from callwright.app.database.migrate import upgrade
+from callwright.app.database.sessions import Database
+from callwright.app.events.embedded import start as start_valkey
+from callwright.app.settings import Settings
+from tests.world import World
+
+_numbers = itertools.count(1)
+
+
+class SettableClock:
+    """A clock that stands still until it is told."""
+
+    def __init__(self) -> None:
+        self.time = datetime.now(UTC)
+
+    def now(self) -> datetime:
+        return self.time
+
+    def advance(self, seconds: float) -> None:
+        self.time += timedelta(seconds=seconds)
+
+
+@pytest.fixture(scope="session")
+def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server with a migrated database named `template`."""
+    server = start_postgres(tmp_path_factory.mktemp("pg"), durable=False)
+    try:
+        with psycopg.connect(server.url, autocommit=True) as connection:
+            connection.execute("CREATE DATABASE template_callwright")
+        upgrade(in_database(server.url, "template_callwright"))
+        yield server.url
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def valkey_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    server = start_valkey(tmp_path_factory.mktemp("vk"))
+    try:
+        yield server.url
+    finally:
+        server.stop()
+
+
+def in_database(url: str, name: str) -> str:
+    """The same server's URL with another database name."""
+    info = psycopg.conninfo.conninfo_to_dict(url)
+    host, user = info.get("host", ""), info.get("user", "postgres")
+    port = f"&port={info['port']}" if info.get("port") else ""
+    password = f":{info['password']}" if info.get("password") else ""
+    return f"postgresql://{user}{password}@/{name}?host={host}{port}"
+
+
+@pytest.fixture
+def database_url(postgres_url: str) -> Iterator[str]:
+    """A database of the test's own."""
+    name = f"t{next(_numbers)}"
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE template_callwright")
+        yield in_database(postgres_url, name)
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    database = Database(database_url)
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+async def redis_url(valkey_url: str) -> str:
+    async with Redis.from_url(valkey_url) as redis:
+        await redis.flushall()
+    return valkey_url
+
+
+@pytest.fixture
+def settings(database_url: str, redis_url: str, tmp_path: Path) -> Settings:
+    """Sandbox settings on the test's own stores; no provider listens at the sandbox URL unless the test starts it."""
+    return Settings(
+        _env_file=None,
+        database_url=database_url,
+        redis_url=redis_url,
+        data_dir=tmp_path,
+        sandbox_url="http://127.0.0.1:9",
+        secret_key=SecretStr("a test's secret key of good length"),
+        twilio_account_sid="AC" + "0" * 32,
+        twilio_auth_token=SecretStr("sandbox-token"),
+        retry_base_seconds=1.0,
+    )
+
+
+@pytest.fixture
+def clock() -> SettableClock:
+    return SettableClock()
+
+
+@pytest.fixture
+def world(database: Database) -> World:
+    return World(database)
