@@ -100,8 +100,8 @@ def start(data_dir: Path, *, database: str = "callwright", durable: bool = True)
         process.wait_ready(lambda: _answers(sockets.path), _READY_SECONDS)
         _create_database(sockets.path, database)
         url = f"postgresql+psycopg://{_SUPERUSER}@/{quote(database)}?host={quote(str(sockets.path))}"
-        return EmbeddedPostgres(url, process, _STOP_STEPS, held.pop_all())
-    raise AssertionError("unreachable: the stack swallows no exception")
+        release = held.pop_all()
+    return EmbeddedPostgres(url, process.pid, release)
 
 
 def _programs(cluster: Path) -> Path:
@@ -138,14 +138,17 @@ def _account(cluster: Path) -> pwd.struct_passwd:
 
 
 def _remove_leftovers(cluster: Path) -> None:
-    """Ends the server of a killed run. Its pid file goes too, once nothing works in the cluster any more.
+    """Ends the server of a killed run, and removes its pid file if the pid is by now another program's.
 
-    A pid in it may meanwhile be another program's of the same account, which PostgreSQL would take for a live server.
+    PostgreSQL would take that program for a live server. A pid file without a process stays: by it PostgreSQL finds
+    shared memory still in use.
     """
-    if not cluster.exists():
-        return
     stop_leftovers(cluster, ["postgres"])
-    (cluster / "postmaster.pid").unlink(missing_ok=True)
+    pid_file = cluster / "postmaster.pid"
+    with contextlib.suppress(FileNotFoundError):
+        pid = pid_file.read_text().split("\n")[0]
+        if Path("/proc", pid).exists():
+            pid_file.unlink()
 
 
 def _create_cluster(programs: Path, cluster: Path, account: pwd.struct_passwd | None, *, durable: bool) -> None:
