@@ -2,6 +2,7 @@
 
 import os
 import select
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -29,18 +30,30 @@ def line_of(process: subprocess.Popen[str]) -> str:
     return line
 
 
+class Watched:
+    """A process held by a handle, so that no later process with the same pid is mistaken for it."""
+
+    def __init__(self, pid: int) -> None:
+        self._handle = os.pidfd_open(pid)
+        self._poll = select.poll()
+        self._poll.register(self._handle, select.POLLIN)
+
+    def ended(self, timeout: float = 30.0) -> bool:
+        """Whether it ends within `timeout` seconds."""
+        return bool(self._poll.poll(timeout * 1000))
+
+    def kill(self) -> None:
+        signal.pidfd_send_signal(self._handle, signal.SIGKILL)
+
+    def close(self) -> None:
+        os.close(self._handle)
+
+
 @contextmanager
-def watch(pid: int) -> Iterator[select.poll]:
-    """Watches a process by a handle that no later process of the same pid can be mistaken for."""
-    handle = os.pidfd_open(pid)
+def watch(pid: int) -> Iterator[Watched]:
+    """Watches the process `pid` for the time of the block."""
+    watched = Watched(pid)
     try:
-        poll = select.poll()
-        poll.register(handle, select.POLLIN)
-        yield poll
+        yield watched
     finally:
-        os.close(handle)
-
-
-def ended(watched: select.poll, timeout: float = 30.0) -> bool:
-    """Whether the watched process ends within `timeout` seconds."""
-    return bool(watched.poll(timeout * 1000))
+        watched.close()

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from callwright.app.childprocess import bound_to_parent
 from callwright.app.database.embedded import EmbeddedPostgres, start
 from callwright.app.localstore import EmbeddedStoreError, wheel_folder
-from tests.app.processes import ended, line_of, python, watch
+from tests.app.processes import line_of, python, watch
 
 OWNER = """
 import sys
@@ -63,7 +63,7 @@ def test_stopping_ends_the_process_and_may_be_repeated(folder: Path) -> None:
     server = start(folder, durable=False)
     with watch(server.pid) as watched:
         server.stop()
-        assert ended(watched, timeout=0)
+        assert watched.ended(timeout=0)
     server.stop()
 
 
@@ -83,7 +83,7 @@ def test_it_shuts_down_when_its_owner_is_killed_and_starts_again(folder: Path) -
             connection.execute("create table calls as select 1 as id")
         with watch(int(pid)) as watched:
             owner.kill()
-            assert ended(watched)
+            assert watched.ended()
     with start(folder) as server, connect(server.url) as connection:
         assert connection.execute("select id from calls").fetchone() == (1,)
 
@@ -124,7 +124,7 @@ def test_it_recovers_when_the_server_itself_was_killed(folder: Path) -> None:
         connection.execute("create table turns as select 3 as id")
         with watch(server.pid) as watched:
             os.kill(server.pid, 9)
-            assert ended(watched)
+            assert watched.ended()
     server.stop()
     with start(folder) as again, connect(again.url) as connection:
         assert connection.execute("select id from turns").fetchone() == (3,)

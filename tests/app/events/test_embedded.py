@@ -8,7 +8,7 @@ import redis
 
 from callwright.app.events.embedded import start
 from callwright.app.localstore import EmbeddedStoreError, wheel_folder
-from tests.app.processes import ended, line_of, python, watch
+from tests.app.processes import line_of, python, watch
 
 OWNER = """
 import sys
@@ -27,7 +27,7 @@ def test_its_url_works_and_nothing_is_kept(tmp_path: Path) -> None:
         assert client.config_get("appendonly") == {"appendonly": "no"}
         with watch(server.pid) as watched:
             server.stop()
-            assert ended(watched, timeout=0)
+            assert watched.ended(timeout=0)
     with start(tmp_path) as server, redis.Redis.from_url(server.url) as client:
         assert client.get("presence") is None
 
@@ -47,7 +47,7 @@ def test_it_ends_with_its_killed_owner_and_starts_again(tmp_path: Path) -> None:
             owner.kill()
             owner.wait()
             with start(tmp_path) as server, redis.Redis.from_url(server.url) as client:
-                assert ended(watched)
+                assert watched.ended()
                 assert client.ping()
 
 
