@@ -20,7 +20,7 @@ class SystemClock:
 class SandboxCallingClock:
     """Today's date at an hour when every US state may be called, so that the demo works at any hour.
 
-    The time of day is squeezed into 18:30-19:30 UTC (13:30 in New York in winter, 08:30 in Honolulu); order within a
+    The time of day is squeezed into 20:00-21:00 UTC (15:00 in New York in winter, 10:00 in Honolulu); order within a
     day is kept. Only the calling-window rule reads it, and only in the sandbox: `Settings` refuses it with real keys.
     """
 
@@ -30,4 +30,4 @@ class SandboxCallingClock:
     def now(self) -> datetime:
         real = self._base.now()
         midnight = real.replace(hour=0, minute=0, second=0, microsecond=0)
-        return midnight.replace(hour=18, minute=30) + (real - midnight) / 24
+        return midnight.replace(hour=20) + (real - midnight) / 24

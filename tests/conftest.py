@@ -4,6 +4,8 @@ import itertools
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 import pytest
@@ -15,6 +17,9 @@ from callwright.app.database.migrate import upgrade
 from callwright.app.database.sessions import Database
 from callwright.app.events.embedded import start as start_valkey
 from callwright.app.settings import Settings
+
+if TYPE_CHECKING:
+    from callwright.app.state import AppState
 from tests.world import World
 
 _numbers = itertools.count(1)
@@ -38,10 +43,11 @@ def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A server with a migrated database named `template`."""
     server = start_postgres(tmp_path_factory.mktemp("pg"), durable=False)
     try:
-        with psycopg.connect(server.url, autocommit=True) as connection:
+        url = server.url.replace("+psycopg", "", 1)
+        with psycopg.connect(url, autocommit=True) as connection:
             connection.execute("CREATE DATABASE template_callwright")
-        upgrade(in_database(server.url, "template_callwright"))
-        yield server.url
+        upgrade(in_database(url, "template_callwright"))
+        yield url
     finally:
         server.stop()
 
@@ -57,11 +63,8 @@ def valkey_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 def in_database(url: str, name: str) -> str:
     """The same server's URL with another database name."""
-    info = psycopg.conninfo.conninfo_to_dict(url)
-    host, user = info.get("host", ""), info.get("user", "postgres")
-    port = f"&port={info['port']}" if info.get("port") else ""
-    password = f":{info['password']}" if info.get("password") else ""
-    return f"postgresql://{user}{password}@/{name}?host={host}{port}"
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(path=f"/{name}"))
 
 
 @pytest.fixture
@@ -112,3 +115,12 @@ def clock() -> SettableClock:
 @pytest.fixture
 def world(database: Database) -> World:
     return World(database)
+
+
+@pytest.fixture
+async def state(settings: Settings, clock: SettableClock) -> AsyncIterator["AppState"]:
+    """Everything a process holds, on the test's stores and clock."""
+    from callwright.app.state import open_state
+
+    async with open_state(settings, clock=clock) as state:
+        yield state

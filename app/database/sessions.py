@@ -18,6 +18,9 @@ log = structlog.get_logger(__name__)
 
 TENANT_ROLE = "callwright_tenant"
 SYSTEM_ROLE = "callwright_system"
+_SET_ACTOR = text(
+    "SELECT set_config('callwright.actor_id', :id, true), set_config('callwright.actor_role', :role, true)"
+)
 
 
 class TenantSession(AsyncSession):
@@ -30,7 +33,7 @@ class TenantSession(AsyncSession):
 
 
 class SystemSession(AsyncSession):
-    """Reads and writes every tenant's rows. `touched` collects the calls whose subscribers are told after the commit."""
+    """Reads and writes every tenant's rows. `touched`: the calls whose subscribers are told after the commit."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         super().__init__(engine, expire_on_commit=False)
@@ -63,12 +66,7 @@ class Database:
         """One read-only transaction as `actor`."""
         async with TenantSession(self.engine, actor, scoped=self.scoped) as session:
             await session.execute(text(f"SET TRANSACTION READ ONLY; SET LOCAL ROLE {TENANT_ROLE}"))
-            await session.execute(
-                text(
-                    "SELECT set_config('callwright.actor_id', :id, true), set_config('callwright.actor_role', :role, true)"
-                ),
-                {"id": str(actor.user_id), "role": actor.role.value},
-            )
+            await session.execute(_SET_ACTOR, {"id": str(actor.user_id), "role": actor.role.value})
             yield session
 
     @asynccontextmanager

@@ -11,7 +11,7 @@ from callwright.app.leads.models import Consumer
 
 
 def owned_by_actor(session: TenantSession, business_id: UUID, consumer_id: UUID) -> ColumnElement[bool]:
-    """A WHERE clause over a table's two owner columns: `owned_by_actor(session, Call.business_id, Call.consumer_id)`."""
+    """The rows of the session's actor: `owned_by_actor(session, Call.business_id, Call.consumer_id)`."""
     actor = session.actor
     if not session.scoped or actor.role is Role.ADMIN:
         return true()

@@ -20,9 +20,12 @@ OF_A_CALL = ("call_attempts", "call_events", "transcript_turns", "call_summaries
 
 ROLES = """
 DO $$ BEGIN
-    PERFORM pg_advisory_xact_lock(1668246881);  -- roles belong to the cluster: databases migrating side by side take turns
-    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'callwright_tenant') THEN CREATE ROLE callwright_tenant NOLOGIN; END IF;
-    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'callwright_system') THEN CREATE ROLE callwright_system NOLOGIN; END IF;
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'callwright_tenant') THEN
+        CREATE ROLE callwright_tenant NOLOGIN;
+    END IF;
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'callwright_system') THEN
+        CREATE ROLE callwright_system NOLOGIN;
+    END IF;
     EXECUTE format('GRANT callwright_tenant, callwright_system TO %I', current_user);
 END $$
 """
@@ -73,7 +76,8 @@ VISIBLE = {
     "calls": f"{ADMIN} OR business_id = {BUSINESSES} OR consumer_id = {CONSUMERS}",
     "audit_entries": f"{ADMIN} OR business_id = {BUSINESSES}",
     # The subquery on calls is itself fenced by the policy of calls. What a call cost is not the consumer's to see.
-    "cost_items": f"{ADMIN} OR EXISTS (SELECT FROM calls WHERE calls.id = call_id AND calls.business_id = {BUSINESSES})",
+    "cost_items": f"{ADMIN} OR EXISTS "
+    f"(SELECT FROM calls WHERE calls.id = call_id AND calls.business_id = {BUSINESSES})",
     **{table: f"EXISTS (SELECT FROM calls WHERE calls.id = {table}.call_id)" for table in OF_A_CALL},
 }
 
