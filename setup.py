@@ -3,10 +3,13 @@
 from setuptools import find_namespace_packages, setup
 
 ROOMS = ("app", "bridge", "graphql", "portal", "tasks")
-packages = find_namespace_packages(include=[pattern for room in ROOMS for pattern in (room, f"{room}.*")])
+packages = find_namespace_packages(
+    include=[pattern for room in ROOMS for pattern in (room, f"{room}.*")], exclude=["*.__pycache__"]
+)
+DATA = ["*.yaml", "*.jinja", "*.html", "*.css", "*.js", "*.svg", "*.graphql", "*.mako", "*.ini", "*.sql", "*.csv"]
 
 setup(
     packages=[f"callwright.{name}" for name in packages],
     package_dir={"callwright": "."},
-    package_data={"": ["*.yaml", "*.jinja", "*.html", "*.css", "*.js", "*.svg", "*.graphql", "*.mako", "*.ini", "*.sql", "*.csv"]},
+    package_data={"": DATA},
 )

@@ -1,0 +1,62 @@
+# Everything runs in .venv; `make setup` is implied and instant when nothing changed. Needs Python 3.11+ and make.
+PYTHON ?= python3
+BIN := .venv/bin
+ROOMS := app bridge graphql portal tasks
+STAMP := .venv/.setup
+# The rooms as one package for the tools that read files and do not import.
+TREE := build/tree/callwright
+
+.DEFAULT_GOAL := help
+.PHONY: help setup test lint format demo schema lock clean
+
+help:  ## Lists the targets.
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 10
+
+setup: $(STAMP)  ## Creates .venv with everything at locked versions.
+
+$(STAMP): requirements/dev.txt pyproject.toml setup.py
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed: make PYTHON=...")'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+test: setup  ## Runs the tests.
+	$(BIN)/pytest -n 2 $(ARGS)
+
+lint: setup $(TREE)  ## Checks format, rules, types, imports between rooms, and dependencies.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	PYTHONPATH=build/tree $(BIN)/lint-imports
+	$(BIN)/deptry .
+
+$(TREE): Makefile
+	mkdir -p $@
+	for room in $(ROOMS); do ln -sfn ../../../$$room $@/$$room; done
+	touch $@
+
+format: setup  ## Formats the code and repairs what can be repaired.
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+demo: setup  ## Places one finished call on this machine: no keys, no network.
+	$(BIN)/callwright demo $(ARGS)
+
+schema: setup  ## Exports the GraphQL schema.
+	$(BIN)/callwright schema > build/schema.graphql
+	mv build/schema.graphql graphql/schema.graphql
+
+# --universal: one lock for every platform and Python, with the hashes of every file.
+COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--custom-compile-command 'make lock' $(ARGS)
+
+lock: setup  ## Brings the locks in step with pyproject.toml (ARGS=--upgrade: newer versions).
+	$(COMPILE) pyproject.toml --extra dev --output-file requirements/dev.txt
+	$(COMPILE) pyproject.toml --extra embedded --extra sandbox -c requirements/dev.txt --output-file requirements/all.txt
+	$(COMPILE) pyproject.toml -c requirements/dev.txt --output-file requirements/base.txt
+	$(COMPILE) requirements/build.in -c requirements/dev.txt --output-file requirements/build.txt
+
+clean:  ## Removes what the targets made; data in .data stays.
+	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +
