@@ -4,6 +4,7 @@ GraphQL and the portal map codes at their edge; nothing here knows a transport.
 """
 
 from collections.abc import Mapping
+from datetime import datetime
 from enum import StrEnum
 
 
@@ -20,6 +21,7 @@ class ErrorCode(StrEnum):
     CALL_ALREADY_ENDED = "CALL_ALREADY_ENDED"
     FORBIDDEN = "FORBIDDEN"
     UNAUTHENTICATED = "UNAUTHENTICATED"
+    RATE_LIMITED = "RATE_LIMITED"
     SUPPRESSED = "SUPPRESSED"
     CONSENT_MISSING = "CONSENT_MISSING"
     ATTEMPTS_EXHAUSTED = "ATTEMPTS_EXHAUSTED"
@@ -35,7 +37,8 @@ class CallwrightError(Exception):
     """The base of every expected refusal.
 
     `field` is the input it is about (None when it is about none), `rule` the rule that decided, `remedy` what the
-    person can do, `ids` the rows involved. No number, name or spoken word belongs in any of them.
+    person can do, `until` when the rule stops saying no (None when that is not known), `ids` the rows involved. No
+    number, name or spoken word belongs in any of them.
     """
 
     def __init__(
@@ -46,6 +49,7 @@ class CallwrightError(Exception):
         field: str | None = None,
         rule: str | None = None,
         remedy: str = "",
+        until: datetime | None = None,
         ids: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(message)
@@ -54,4 +58,5 @@ class CallwrightError(Exception):
         self.field = field
         self.rule = rule or code.value.lower()
         self.remedy = remedy
+        self.until = until
         self.ids = dict(ids or {})
