@@ -4,9 +4,13 @@ from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
 from typing import Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+SANDBOX_ACCOUNT_SID = "AC" + "0" * 32
+SANDBOX_AUTH_TOKEN = "sandbox-token"  # noqa: S105 - the stand-in's, on loopback only
 
 
 class Environment(StrEnum):
@@ -86,10 +90,35 @@ class Settings(BaseSettings):
     recordings_url: str | None = None
 
     @model_validator(mode="after")
-    def _sandbox_never_meets_production(self) -> Self:
-        if self.sandbox_url and self.environment is Environment.PRODUCTION:
+    def _sandbox_never_meets_real_people(self) -> Self:
+        if not self.sandbox_url:
+            return self
+        if self.environment is Environment.PRODUCTION:
             raise ValueError("CALLWRIGHT_SANDBOX_URL must not be set when CALLWRIGHT_ENVIRONMENT is production")
+        if urlsplit(self.sandbox_url).hostname not in ("127.0.0.1", "localhost", "::1"):
+            raise ValueError("CALLWRIGHT_SANDBOX_URL must be on loopback")
+        if self.twilio_account_sid not in (None, SANDBOX_ACCOUNT_SID):
+            raise ValueError("TWILIO_ACCOUNT_SID is a real account's: unset it, or unset CALLWRIGHT_SANDBOX_URL")
         return self
+
+    @model_validator(mode="after")
+    def _production_has_a_secret(self) -> Self:
+        if self.environment is Environment.PRODUCTION and self.secret_key is None:
+            raise ValueError("CALLWRIGHT_SECRET_KEY must be set in production: any 32 random characters")
+        return self
+
+    def as_environment(self) -> dict[str, str]:
+        """These settings as environment variables for a child process; unset ones are left out."""
+        variables = {}
+        for name, field in type(self).model_fields.items():
+            value = getattr(self, name)
+            if value is None:
+                continue
+            variable = (
+                field.validation_alias if isinstance(field.validation_alias, str) else f"CALLWRIGHT_{name.upper()}"
+            )
+            variables[variable] = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+        return variables
 
     @property
     def in_sandbox(self) -> bool:

@@ -1,0 +1,254 @@
+"""The `callwright` command."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Awaitable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+from rich.table import Table
+
+from callwright.app import web as web_process
+from callwright.app.accounts.tokens import issue_for_email
+from callwright.app.calls.desk import DatabaseCallDesk
+from callwright.app.calls.lifecycle import CallType
+from callwright.app.database.migrate import downgrade, upgrade
+from callwright.app.database.sessions import Database
+from callwright.app.demo.run import run_demo
+from callwright.app.demo.seed import DEMO_PASSWORD, PERSONAS, add_lead, seed_marketplace
+from callwright.app.doctor import examine
+from callwright.app.errors import CallwrightError
+from callwright.app.localstore import EmbeddedStoreError
+from callwright.app.logs import configure_logging
+from callwright.app.settings import Settings
+from callwright.app.stack import children_of, sandboxed, stores
+from callwright.app.state import open_state
+from callwright.app.supervisor import ChildEvent, Supervisor, SupervisorError
+from callwright.bridge.main import BridgeSettings, serve
+from callwright.graphql.schema import export
+from callwright.tasks import dispatcher as dispatcher_process
+from callwright.tasks import worker as worker_process
+
+app = typer.Typer(help="AI phone calls people can trust.", no_args_is_help=True, pretty_exceptions_enable=False)
+out = Console()
+err = Console(stderr=True)
+T = TypeVar("T")
+
+PersonasOption = Annotated[
+    Path | None,
+    typer.Option("--personas", help="A folder of persona files (YAML) to add to the sandbox's.", exists=True),
+]
+
+
+def load_settings() -> Settings:
+    """The settings, or a clear list of what is wrong with them and exit code 2."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        for problem in error.errors(include_url=False, include_input=False):
+            where = ".".join(str(part) for part in problem["loc"])
+            err.print(f"[red]settings:[/red] {where + ': ' if where else ''}{problem['msg']}", highlight=False)
+        raise typer.Exit(2) from None
+
+
+@app.command()
+def up(
+    sandbox: Annotated[
+        bool, typer.Option(help="Use stand-ins for Twilio, OpenAI and Anthropic; needs no key.")
+    ] = False,
+    speed: Annotated[
+        float | None, typer.Option(help="How much faster than real time the sandbox's phones run.")
+    ] = None,
+    personas: PersonasOption = None,
+) -> None:
+    """Run every process on this machine, on embedded stores where none are set."""
+    configure_logging("up")
+    settings = load_settings()
+    if sandbox:
+        settings = sandboxed(settings, speed=speed)
+    _require_keys(settings)
+    asyncio.run(_guarded(_up(settings, personas)))
+
+
+async def _up(settings: Settings, personas: Path | None) -> None:
+    async with stores(settings) as ready:
+        if ready.in_sandbox:
+            await _welcome_to_sandbox(ready)
+        supervisor = Supervisor(children_of(ready, personas=personas), report=_say)
+        out.print(
+            f"Callwright: {ready.public_url}   GraphQL: {ready.public_url}/graphql   Ctrl-C stops", highlight=False
+        )
+        await supervisor.run()
+
+
+async def _welcome_to_sandbox(settings: Settings) -> None:
+    assert settings.database_url is not None
+    database = Database(settings.database_url)
+    try:
+        place = await seed_marketplace(database, "demo")
+        lead_ids = [await add_lead(database, place.business_id, persona) for persona in PERSONAS]
+    finally:
+        await database.close()
+    out.print("[yellow]Sandbox:[/yellow] every provider is a stand-in, and calling hours are always open.")
+    out.print(
+        f"Sign in as {place.owner_email} (password {DEMO_PASSWORD}); {len(lead_ids)} leads are waiting.",
+        highlight=False,
+    )
+
+
+def _say(event: ChildEvent) -> None:
+    out.print(f"{datetime.now(UTC):%H:%M:%S} {event}", highlight=False)
+
+
+@app.command()
+def demo(
+    persona: Annotated[str, typer.Option(help="The callee: the last four digits of the number dialled.")] = "0100",
+    call_type: Annotated[CallType, typer.Option(help="Why the agent calls.")] = CallType.QUALIFY_LEAD,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the story.")] = False,
+    speed: Annotated[float, typer.Option(help="How much faster than real time the phone runs.")] = 1.0,
+    personas: PersonasOption = None,
+) -> None:
+    """Start everything, place one call to a persona, and follow it to its summary."""
+    configure_logging("demo")
+    if not (persona.isdigit() and len(persona) == 4 and persona.startswith("01")):
+        raise typer.BadParameter("four digits from 0100 to 0199", param_hint="--persona")
+    settings = load_settings()
+    settings = settings.model_copy(update={"data_dir": settings.data_dir / "demo"})
+    raise typer.Exit(
+        asyncio.run(_guarded(run_demo(settings, persona, call_type, as_json=as_json, speed=speed, personas=personas)))
+    )
+
+
+@app.command()
+def web() -> None:
+    """Serve GraphQL, portals, TwiML and webhooks."""
+    settings = _start("web")
+    web_process.run(settings)
+
+
+@app.command()
+def bridge() -> None:
+    """Stream audio between phones and the voice model."""
+    settings = _start("bridge")
+    asyncio.run(_guarded(_bridge(settings)))
+
+
+async def _bridge(settings: Settings) -> None:
+    async with open_state(settings) as state:
+        async with DatabaseCallDesk(state) as desk:
+            await serve(BridgeSettings.of(settings), desk)
+
+
+@app.command()
+def worker() -> None:
+    """Run the Dramatiq actors that dial, summarise, notify and audit."""
+    worker_process.run(_start("worker"))
+
+
+@app.command()
+def dispatcher() -> None:
+    """Release due work: admission, outbox, sweeps."""
+    dispatcher_process.run(_start("dispatcher"))
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def sandbox(context: typer.Context) -> None:
+    """Run the stand-ins for Twilio, OpenAI Realtime and Claude; options are the server's (try --help)."""
+    os.execv(sys.executable, [sys.executable, "-m", "callwright.app.sandbox.server", *context.args])  # noqa: S606
+
+
+@app.command()
+def migrate(
+    to: Annotated[str, typer.Option(help="A revision, `head`, or `base` to take everything down.")] = "head",
+) -> None:
+    """Bring the database to a revision."""
+    settings = load_settings()
+    if not settings.database_url:
+        err.print("[red]DATABASE_URL is not set.[/red] `callwright up` migrates its embedded database by itself.")
+        raise typer.Exit(2)
+    (downgrade if to == "base" else upgrade)(settings.database_url, to)
+    out.print(f"The database is at {to}.")
+
+
+@app.command()
+def schema() -> None:
+    """Print the GraphQL schema."""
+    sys.stdout.write(export())
+
+
+@app.command()
+def token(
+    email: Annotated[str, typer.Argument(help="Whose token.")],
+    name: Annotated[str, typer.Option(help="What it is for.")] = "command line",
+    days: Annotated[int, typer.Option(help="How long it lives.", min=1, max=3650)] = 90,
+) -> None:
+    """Make a personal API token; it is shown once."""
+    settings = load_settings()
+    if not settings.database_url:
+        err.print("[red]DATABASE_URL is not set.[/red]")
+        raise typer.Exit(2)
+    sys.stdout.write(asyncio.run(_guarded(_token(settings.database_url, email, name, days))) + "\n")
+
+
+async def _token(database_url: str, email: str, name: str, days: int) -> str:
+    database = Database(database_url)
+    try:
+        now = datetime.now(UTC)
+        issued = await issue_for_email(database, email, name, now, now + timedelta(days=days))
+    finally:
+        await database.close()
+    return issued.secret
+
+
+@app.command()
+def doctor(sandbox: Annotated[bool, typer.Option(help="Check for running in the sandbox.")] = False) -> None:
+    """Check settings, stores, keys and reachability, and say what to do."""
+    settings = load_settings()
+    findings = asyncio.run(examine(sandboxed(settings) if sandbox else settings))
+    table = Table("check", "", "found", "what to do")
+    for finding in findings:
+        mark = "[green]ok[/green]" if finding.ok else "[red]no[/red]"
+        table.add_row(finding.check, mark, finding.detail, "" if finding.ok else finding.remedy)
+    out.print(table)
+    raise typer.Exit(0 if all(finding.ok for finding in findings) else 1)
+
+
+def _start(process: str) -> Settings:
+    configure_logging(process)
+    settings = load_settings()
+    _require_keys(settings)
+    return settings
+
+
+def _require_keys(settings: Settings) -> None:
+    if settings.in_sandbox:
+        return
+    missing = settings.missing_keys()
+    if missing:
+        err.print(f"[red]Missing:[/red] {', '.join(missing)}.", highlight=False)
+        err.print("Set them in the environment or in .env, or add --sandbox to `callwright up` to need none.")
+        raise typer.Exit(2)
+
+
+async def _guarded(work: Awaitable[T]) -> T:
+    """An expected failure becomes one line and exit code 1."""
+    try:
+        return await work
+    except (CallwrightError, EmbeddedStoreError, SupervisorError) as error:
+        remedy = getattr(error, "remedy", "")
+        err.print(f"[red]{error}[/red] {remedy}", highlight=False)
+        raise typer.Exit(1) from None
+
+
+def main() -> None:
+    """The console script."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+"""The web process: GraphQL, portals, TwiML, webhooks and recordings on one Starlette app."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import structlog
+import uvicorn
+from redis.exceptions import RedisError
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from callwright.app.recordings import routes as recordings
+from callwright.app.settings import Settings
+from callwright.app.state import AppState, open_state
+from callwright.app.telephony import routes as telephony
+from callwright.graphql.asgi import graphql_routes
+from callwright.portal.routes import portal_routes
+
+log = structlog.get_logger(__name__)
+
+HEALTH_SECONDS = 2.0
+
+
+def create_app(settings: Settings) -> Starlette:
+    """The whole web application; its state is opened and closed with the server."""
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        async with open_state(settings) as state:
+            app.state.callwright = state
+            app.state.started = time.monotonic()
+            yield
+
+    return Starlette(
+        routes=[
+            Route("/health", health),
+            *telephony.routes(),
+            *recordings.routes(),
+            *graphql_routes(settings),
+            *portal_routes(settings),
+        ],
+        lifespan=lifespan,
+    )
+
+
+async def health(request: Request) -> JSONResponse:
+    """200 while both stores answer, 503 with the name of the one that does not."""
+    state: AppState = request.app.state.callwright
+    database, redis = await asyncio.gather(_database_answers(state), _redis_answers(state))
+    healthy = database and redis
+    return JSONResponse(
+        {
+            "status": "ok" if healthy else "degraded",
+            "database": database,
+            "redis": redis,
+            "uptime": round(time.monotonic() - request.app.state.started, 1),
+        },
+        status_code=200 if healthy else 503,
+    )
+
+
+async def _database_answers(state: AppState) -> bool:
+    try:
+        async with asyncio.timeout(HEALTH_SECONDS), state.database.engine.connect() as connection:
+            await connection.execute(text("SELECT 1"))
+    except (SQLAlchemyError, OSError, TimeoutError) as error:
+        log.warning("health.database_lost", error=type(error).__name__)
+        return False
+    return True
+
+
+async def _redis_answers(state: AppState) -> bool:
+    try:
+        async with asyncio.timeout(HEALTH_SECONDS):
+            await state.live.redis.ping()
+    except (RedisError, OSError, TimeoutError) as error:
+        log.warning("health.redis_lost", error=type(error).__name__)
+        return False
+    return True
+
+
+def run(settings: Settings) -> None:
+    """Serves until SIGTERM. Access logs are off: URLs carry signatures."""
+    uvicorn.run(
+        create_app(settings),
+        host=settings.web_host,
+        port=settings.web_port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=10,
+        ws_max_size=256 * 1024,
+    )
