@@ -74,7 +74,7 @@ class _Desk:
         self._intents = intents
         self._numbers = itertools.count(1)
         data = yaml.safe_load((DATA / "advice.yaml").read_text(encoding="utf-8"))
-        self._advice = [(re.compile("|".join(entry["patterns"])), str(entry["text"])) for entry in data["advice"]]
+        self._advice = [(re.compile(entry["pattern"]), str(entry["text"])) for entry in data["advice"]]
         self._fallback = str(data["fallback"])
 
     async def messages(self, request: web.Request) -> web.StreamResponse:
