@@ -135,7 +135,8 @@ async def test_restarts_come_ever_more_slowly(tmp_path: Path) -> None:
 async def test_a_child_never_ready_fails_the_start_and_stops_the_others(tmp_path: Path) -> None:
     events = Events()
     broken = script("web", "import sys; sys.exit(7)", ready=tmp_path / "never")
-    supervisor = Supervisor([server("bridge", tmp_path), broken], report=events, backoff=QUICK, ready_timeout=1.0)
+    waiting = script("bridge", "import signal; signal.pause()")
+    supervisor = Supervisor([waiting, broken], report=events, backoff=QUICK, ready_timeout=1.0)
     with pytest.raises(SupervisorError, match="web was not ready after 1 s"):
         await supervisor.run()
     assert ("bridge", ChildState.STOPPED) in events.of(ChildState.STOPPED)
@@ -148,6 +149,20 @@ async def test_a_child_deaf_to_sigterm_is_killed_after_its_grace(tmp_path: Path)
         pass
     assert events.of(ChildState.KILLED) == [("web", ChildState.KILLED)]
     assert events.seen[-1].exit_code == -signal.SIGKILL
+
+
+async def test_asking_twice_cuts_the_grace_short(tmp_path: Path) -> None:
+    events = Events()
+    deaf = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + SERVE
+    child = script("web", deaf, tmp_path / "up", ready=tmp_path / "up")
+    supervisor = Supervisor([child], report=events, grace=3600.0)
+    running = asyncio.create_task(supervisor.run())
+    await events.next(ChildState.READY)
+    supervisor.request_stop()
+    await events.next(ChildState.STOPPING)
+    supervisor.request_stop()
+    await running
+    assert events.of(ChildState.KILLED) == [("web", ChildState.KILLED)]
 
 
 async def test_what_a_child_started_goes_with_it(tmp_path: Path) -> None:
