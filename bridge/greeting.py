@@ -1,0 +1,158 @@
+"""Who answered: a person, nobody yet, an answering machine, or a call-screening assistant.
+
+The thresholds are those of LiveKit's detector (short speech and half a second of silence is a person) and of the product's
+15-second rule; the transcript may overrule the first guess until the talk has begun.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from callwright.app.calls.conversation import AnsweredBy, VoicemailEvidence
+from callwright.bridge.phrases import Machine, is_holding, match_machine
+from callwright.bridge.stage import Stage
+from callwright.bridge.timers import Timer
+
+HELLO_WAIT_MS = 2_500
+SHORT_SPEECH_MS = 2_500
+END_SILENCE_MS = 500
+MONOLOGUE_MS = 15_000
+_DECIDE_MS = 2_000  # a transcript comes 0.3-1 s after the speech; later than this it will not come
+_ONSET_MS = 60  # less is a click
+_BEEP_AFTER_SPEECH_MS = 1_000
+_WATCH_MS = 60_000  # a greeting is over by then, whoever speaks
+
+
+class Phase(StrEnum):
+    HELLO = "hello"  # nobody has spoken
+    FIRST = "first"  # the first utterance, or a screened person's
+    DECIDING = "deciding"  # it was long: its transcript decides
+    TALKING = "talking"  # we spoke; words may still unmask a machine
+    SCREENED = "screened"  # the assistant has our answer; waiting for the person
+    SETTLED = "settled"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`answered_by` UNKNOWN: nobody spoke in time. HUMAN and UNKNOWN mean: open the talk."""
+
+    answered_by: AnsweredBy
+    evidence: VoicemailEvidence | None = None
+
+
+class Greeting:
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self._utterance_from = 0
+        self._words = ""
+        self._screened = False
+        self._exchanges = 0
+        self.phase = Phase.HELLO
+        self.answered_by = AnsweredBy.UNKNOWN
+
+    @property
+    def holds_agent(self) -> bool:
+        """Whether the agent must not answer yet what it hears."""
+        return self.phase in (Phase.HELLO, Phase.FIRST, Phase.DECIDING, Phase.SCREENED)
+
+    @property
+    def watching(self) -> bool:
+        return self.phase is not Phase.SETTLED
+
+    def begin(self) -> None:
+        self._stage.timers.set(Timer.HELLO, HELLO_WAIT_MS)
+
+    def settle(self, answered_by: AnsweredBy | None = None) -> None:
+        """The question is closed; `answered_by` None keeps the finding, or takes a person where there was none."""
+        self.phase = Phase.SETTLED
+        self._stage.timers.cancel(Timer.HELLO, Timer.DECIDE)
+        if answered_by is not None:
+            self.answered_by = answered_by
+        elif self.answered_by is AnsweredBy.UNKNOWN:
+            self.answered_by = AnsweredBy.HUMAN
+
+    def exchanged(self) -> None:
+        """The person answered the opening. A machine's late greeting is still unmasked by its first words, not by later ones."""
+        if self._exchanges:
+            self.settle()
+        self._exchanges += 1
+
+    def frame(self) -> Verdict | None:
+        """Called after every frame of the person's audio while `watching`."""
+        stage = self._stage
+        acoustics, at_ms = stage.acoustics, stage.at_ms
+        if self.phase in (Phase.HELLO, Phase.SCREENED):
+            # A screened line listens anew once the answer to the assistant has been said.
+            fresh = self.phase is Phase.HELLO or (stage.floor_free and acoustics.run_from_ms > self._utterance_from)
+            if fresh and acoustics.run_voiced_ms >= _ONSET_MS and acoustics.silence_ms(at_ms) < END_SILENCE_MS:
+                self.phase = Phase.FIRST
+                self._utterance_from = acoustics.run_from_ms
+                stage.timers.cancel(Timer.HELLO)
+            return None
+        if at_ms > _WATCH_MS and not self._screened:
+            return self._person() if self.holds_agent else None
+        if stage.opening_heard:
+            return None
+        if acoustics.monologue_ms >= MONOLOGUE_MS:
+            return self._machine(VoicemailEvidence("monologue", at_ms, 0.8))
+        beep = acoustics.beep_ended_ms
+        if beep is not None and beep - self._utterance_from >= _BEEP_AFTER_SPEECH_MS:
+            return self._machine(VoicemailEvidence("beep", at_ms, 0.9))
+        if self.phase is Phase.FIRST:
+            return self._first_over() if acoustics.silence_ms(at_ms) >= END_SILENCE_MS else None
+        if self.phase is Phase.DECIDING and not acoustics.silence_ms(at_ms):
+            stage.timers.cancel(Timer.DECIDE)
+            self.phase = Phase.FIRST
+        return None
+
+    def words(self, text: str) -> Verdict | None:
+        """The transcript of an utterance heard while `watching`."""
+        self._words = f"{self._words} {text}"
+        found = match_machine(text) or match_machine(self._words)
+        if found is not None and found[0] is Machine.VOICEMAIL:
+            return self._machine(VoicemailEvidence("phrase", self._stage.at_ms, 0.95, found[1]))
+        if found is not None and not self._screened:
+            self._screened = True
+            self._words = ""
+            return self._screening()
+        if self._screened and self.phase is Phase.DECIDING and (is_holding(text) or found is not None):
+            self._words = ""
+            self._wait_for_person()
+            return None
+        waiting = self._stage.transcript.unheard
+        return self._person() if self.phase is Phase.DECIDING and not waiting else None
+
+    def timer(self, timer: Timer) -> Verdict | None:
+        if timer is Timer.HELLO and self.phase is Phase.HELLO:
+            self.phase = Phase.TALKING
+            return Verdict(AnsweredBy.UNKNOWN)
+        return self._person() if timer is Timer.DECIDE and self.phase is Phase.DECIDING else None
+
+    def _first_over(self) -> Verdict | None:
+        length = self._stage.acoustics.last_voiced_ms - self._utterance_from
+        if length <= SHORT_SPEECH_MS and not self._screened:
+            return self._person()
+        self.phase = Phase.DECIDING
+        self._stage.timers.set(Timer.DECIDE, self._stage.at_ms + _DECIDE_MS)
+        return None
+
+    def _person(self) -> Verdict:
+        self._stage.timers.cancel(Timer.HELLO, Timer.DECIDE)
+        self.phase = Phase.TALKING
+        self.answered_by = AnsweredBy.HUMAN
+        self._stage.note("human.detected")
+        return Verdict(AnsweredBy.HUMAN)
+
+    def _machine(self, evidence: VoicemailEvidence) -> Verdict:
+        self.settle(AnsweredBy.VOICEMAIL)
+        return Verdict(AnsweredBy.VOICEMAIL, evidence)
+
+    def _screening(self) -> Verdict:
+        self.answered_by = AnsweredBy.SCREENING
+        self._stage.note("screening.detected")
+        self._wait_for_person()
+        return Verdict(AnsweredBy.SCREENING)
+
+    def _wait_for_person(self) -> None:
+        self._stage.timers.cancel(Timer.HELLO, Timer.DECIDE)
+        self._utterance_from = self._stage.acoustics.run_from_ms
+        self.phase = Phase.SCREENED

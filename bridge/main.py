@@ -1,0 +1,66 @@
+"""The bridge process."""
+
+import asyncio
+import signal
+import ssl
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager
+
+import structlog
+import uvloop
+from callwright.app.calls.conversation import CallDesk
+from callwright.app.compliance.optout import is_opt_out
+from callwright.bridge.call import Services
+from callwright.bridge.server import BridgeServer
+from callwright.bridge.settings import BridgeSettings
+from openai import AsyncOpenAI
+
+
+async def serve(settings: BridgeSettings, desk: CallDesk, *, on_ready: Callable[[int], None] | None = None) -> None:
+    """Serves until SIGTERM or SIGINT, then drains; a second signal ends the calls at once.
+
+    `on_ready` is given the port once it is open.
+    """
+    loop = asyncio.get_running_loop()
+    log: structlog.stdlib.BoundLogger = structlog.get_logger("bridge")
+    client = AsyncOpenAI(api_key=settings.openai_api_key, base_url=settings.openai_base_url)
+    with ThreadPoolExecutor(1, "recordings") as disk:
+        services = Services(settings, desk, client, _tls(client), disk, is_opt_out, loop.time, log)
+        server = BridgeServer(services)
+        stop, hurry = asyncio.Event(), asyncio.Event()
+
+        def signalled() -> None:
+            (hurry if stop.is_set() else stop).set()
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, signalled)
+        port = await server.start()
+        log.info("bridge_ready", port=port)
+        if on_ready is not None:
+            on_ready(port)
+        await stop.wait()
+        log.info("bridge_draining", calls=server.active_calls)
+        drained, hurried = asyncio.ensure_future(server.drain()), asyncio.ensure_future(hurry.wait())
+        await asyncio.wait((drained, hurried), return_when=asyncio.FIRST_COMPLETED)
+        for task in (drained, hurried):
+            task.cancel()
+        await server.close()
+        await client.close()
+        log.info("bridge_stopped")
+
+
+def run(settings: BridgeSettings, open_desk: Callable[[], AbstractAsyncContextManager[CallDesk]]) -> None:
+    """Runs the process on uvloop; `open_desk` builds the domain's side inside the loop and closes it at the end."""
+
+    async def main() -> None:
+        async with open_desk() as desk:
+            await serve(settings, desk)
+
+    uvloop.run(main())
+
+
+def _tls(client: AsyncOpenAI) -> ssl.SSLContext | None:
+    """One context for all model sockets, none when the endpoint is plain (a stand-in on loopback)."""
+    address = str(client.websocket_base_url or client.base_url)
+    return None if address.startswith(("http://", "ws://")) else ssl.create_default_context()
