@@ -12,9 +12,13 @@ import typer
 from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
+from sqlalchemy import func, select
+from sqlmodel import col
 
 from callwright.app import web as web_process
-from callwright.app.accounts.tokens import issue_for_email
+from callwright.app.accounts.actor import Actor
+from callwright.app.accounts.models import User
+from callwright.app.accounts.tokens import create_api_token
 from callwright.app.calls.desk import DatabaseCallDesk
 from callwright.app.calls.lifecycle import CallType
 from callwright.app.database.migrate import downgrade, upgrade
@@ -22,7 +26,7 @@ from callwright.app.database.sessions import Database
 from callwright.app.demo.run import run_demo
 from callwright.app.demo.seed import DEMO_PASSWORD, PERSONAS, add_lead, seed_marketplace
 from callwright.app.doctor import examine
-from callwright.app.errors import CallwrightError
+from callwright.app.errors import CallwrightError, ErrorCode
 from callwright.app.localstore import EmbeddedStoreError
 from callwright.app.logs import configure_logging
 from callwright.app.settings import Settings
@@ -198,8 +202,15 @@ def token(
 async def _token(database_url: str, email: str, name: str, days: int) -> str:
     database = Database(database_url)
     try:
+        async with database.system() as session:
+            user = await session.scalar(select(User).where(func.lower(col(User.email)) == email.lower()))
+        if user is None:
+            raise CallwrightError(
+                ErrorCode.INVALID_INPUT, "Nobody has that e-mail address.", remedy="Check its spelling."
+            )
         now = datetime.now(UTC)
-        issued = await issue_for_email(database, email, name, now, now + timedelta(days=days))
+        actor = Actor(user.id, user.role)
+        issued = await create_api_token(database, actor, name, now, now + timedelta(days=days))
     finally:
         await database.close()
     return issued.secret

@@ -9,17 +9,17 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
+from rich.console import Console
 
 from callwright.app.calls.lifecycle import CallType
 from callwright.app.database.sessions import Database
 from callwright.app.demo.client import GraphQLClient, JsonObject
-from callwright.app.demo.run import Demo, place_call
+from callwright.app.demo.run import SIGN_IN, Demo, place_call
 from callwright.app.demo.seed import DEMO_PASSWORD, Marketplace, add_lead, seed_marketplace
 from callwright.app.demo.story import Story
 from callwright.app.settings import Settings
 from callwright.app.stack import children_of, free_port, on_free_ports, sandboxed, stores
 from callwright.app.supervisor import Supervisor
-from rich.console import Console
 
 SPEED = 4.0
 
@@ -47,10 +47,8 @@ class RunningStack:
     async def client(self, email: str | None = None) -> AsyncIterator[GraphQLClient]:
         """A signed-in client; the owner's unless another e-mail is given."""
         async with GraphQLClient(self.graphql_url) as client:
-            signed_in = await client.execute(
-                "mutation($email: String!, $password: String!) { signIn(email: $email, password: $password) { token } }",
-                {"email": email or self.place.owner_email, "password": DEMO_PASSWORD},
-            )
+            person = {"email": email or self.place.owner_email, "password": DEMO_PASSWORD}
+            signed_in = await client.execute(SIGN_IN, person)
             client.token = signed_in["signIn"]["token"]
             yield client
 
@@ -70,9 +68,7 @@ class RunningStack:
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
     """Runs in a thread with a loop of its own, so that every test's loop can use it."""
     settings = on_free_ports(
-        sandboxed(
-            Settings(_env_file=None, data_dir=tmp_path_factory.mktemp("stack")), port=free_port(), speed=SPEED
-        )
+        sandboxed(Settings(_env_file=None, data_dir=tmp_path_factory.mktemp("stack")), port=free_port(), speed=SPEED)
     ).model_copy(
         update={
             "retry_base_seconds": 0.5,
@@ -99,7 +95,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
     def run() -> None:
         try:
             asyncio.run(hold())
-        except BaseException as error:  # noqa: BLE001 - told to the waiting fixture
+        except BaseException as error:
             ready.append(error)
         finally:
             started.set()

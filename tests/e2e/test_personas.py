@@ -82,9 +82,7 @@ def test_the_agent_says_first_who_calls_and_that_it_is_an_ai(results: dict[str, 
 
 
 @pytest.mark.parametrize("persona", ["0100", "0117", "0118", "0142"])
-def test_a_cooperative_person_is_heard_and_recorded_to_the_end(
-    results: dict[str, JsonObject], persona: str
-) -> None:
+def test_a_cooperative_person_is_heard_and_recorded_to_the_end(results: dict[str, JsonObject], persona: str) -> None:
     result = results[persona]
     assert len(result["transcript"]) >= 6
     assert result["summary"]["source"] == "CLAUDE"
