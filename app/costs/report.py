@@ -22,7 +22,7 @@ MONTH_DAYS = 30
 
 @dataclass(frozen=True, slots=True)
 class PlanMargin:
-    """`revenue_micros` is the monthly price x days / 30 for every business on the plan; the margin is what costs leave."""
+    """`revenue_micros` is the monthly price x days / 30 of every business on the plan; margin is what costs leave."""
 
     plan: Plan
     businesses: int
@@ -110,7 +110,7 @@ async def _calls_by_plan(session: TenantSession, since: datetime) -> dict[UUID, 
         .where(col(Call.ended_at) >= since, owned_by_actor(session, Call.business_id, Call.consumer_id))
         .group_by(col(Business.plan_id))
     )
-    return {plan_id: (calls, int(seconds), int(estimated)) for plan_id, calls, seconds, estimated in rows.all()}
+    return {plan_id: (calls, int(seconds or 0), int(estimated or 0)) for plan_id, calls, seconds, estimated in rows.all()}
 
 
 async def _metered(session: TenantSession, since: datetime) -> dict[tuple[UUID, Provider], int]:

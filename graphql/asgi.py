@@ -1,0 +1,130 @@
+"""`/graphql`: operations by HTTP POST and over WebSocket (`graphql-transport-ws`), GraphiQL in development.
+
+GraphiQL's page is Strawberry's and loads its script from a CDN; without a network the page stays empty, the API works.
+"""
+
+import json
+from collections.abc import AsyncGenerator
+from datetime import timedelta
+
+from cross_web import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route, WebSocketRoute
+from starlette.types import Message, Receive, Scope, Send
+from starlette.websockets import WebSocket
+from strawberry.asgi import ASGIWebSocketAdapter, GraphQL
+from strawberry.http import GraphQLHTTPResponse
+from strawberry.http.exceptions import NonJsonMessageReceived
+from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
+from strawberry.types import ExecutionResult
+
+from callwright.app.settings import Environment
+from callwright.app.state import AppState
+from callwright.graphql.context import Context
+from callwright.graphql.errors import BAD_REQUEST, present
+from callwright.graphql.limits import Limits
+from callwright.graphql.schema import build_schema
+
+PATH = "/graphql"
+_HANDSHAKE = timedelta(seconds=10)
+
+
+def graphql_routes(state: AppState, limits: Limits | None = None) -> list[BaseRoute]:
+    """The routes of the GraphQL API, for HTTP and for WebSocket."""
+    endpoint = GraphQLEndpoint(state, limits or Limits())
+    return [Route(PATH, endpoint), WebSocketRoute(PATH, endpoint)]
+
+
+class _Socket(ASGIWebSocketAdapter):
+    """Closes the connection (4400) on a message that is not of the protocol's shape, before Strawberry reads it."""
+
+    async def iter_json(self, *, ignore_parsing_errors: bool = False) -> AsyncGenerator[object, None]:
+        async for message in super().iter_json(ignore_parsing_errors=ignore_parsing_errors):
+            if not _is_message(message):
+                raise NonJsonMessageReceived
+            yield message
+
+
+def _is_message(message: object) -> bool:
+    if not isinstance(message, dict) or not isinstance(message.get("type"), str):
+        return False
+    if message["type"] != "subscribe":
+        return "id" not in message or isinstance(message["id"], str)
+    payload = message.get("payload")
+    return (
+        isinstance(message.get("id"), str)
+        and isinstance(payload, dict)
+        and isinstance(payload.get("query"), str)
+        and isinstance(payload.get("variables"), dict | None)
+        and isinstance(payload.get("operationName"), str | None)
+    )
+
+
+class GraphQLEndpoint(GraphQL[Context, None]):
+    """The ASGI application behind both routes."""
+
+    websocket_adapter_class = _Socket
+
+    def __init__(self, state: AppState, limits: Limits) -> None:
+        production = state.settings.environment is Environment.PRODUCTION
+        super().__init__(
+            build_schema(limits, production=production),
+            graphql_ide=None if production else "graphiql",
+            allow_queries_via_get=False,
+            subscription_protocols=(GRAPHQL_TRANSPORT_WS_PROTOCOL,),
+            connection_init_wait_timeout=_HANDSHAKE,
+            max_subscriptions_per_connection=limits.subscriptions,
+        )
+        self._state = state
+        self._limits = limits
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await super().__call__(scope, receive, send)
+            return
+        try:
+            response = await self.run(Request(scope, self._limited(receive)))
+        except HTTPException as refused:
+            error = {"message": refused.reason, "extensions": {"code": BAD_REQUEST}}
+            response = JSONResponse({"errors": [error]}, refused.status_code)
+        await response(scope, receive, send)
+
+    def _limited(self, receive: Receive) -> Receive:
+        received = 0
+
+        async def limited() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > self._limits.body_bytes:
+                raise HTTPException(413, f"The request is larger than {self._limits.body_bytes} bytes.")
+            return message
+
+        return limited
+
+    async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context:
+        address = request.client.host if request.client else "unknown"
+        return Context(self._state, address, request.headers.get("authorization"))
+
+    def decode_json(self, data: str | bytes) -> object:
+        """Raises `JSONDecodeError` also for what Python's parser fails on otherwise: size, depth, encoding, NUL."""
+        if len(data) > self._limits.body_bytes:
+            raise json.JSONDecodeError("too large", "", 0)
+        try:
+            return json.loads(data)
+        except json.JSONDecodeError:
+            raise
+        except (ValueError, RecursionError) as error:
+            raise json.JSONDecodeError(type(error).__name__, "", 0) from None
+
+    def parse_json(self, data: str | bytes) -> object:
+        value = super().parse_json(data)
+        if not isinstance(value, dict | list):
+            raise HTTPException(400, "The request must be a JSON object.")
+        return value
+
+    async def process_result(self, request: Request, result: ExecutionResult) -> GraphQLHTTPResponse:
+        if result.errors:
+            result.errors = present(result.errors)
+        return await super().process_result(request, result)
