@@ -18,7 +18,6 @@ from callwright.app.sandbox.speech import Utterance, Word
 GAP = "…"
 _ANCHOR = 16
 _SPACING = 80
-_REMEMBERED = 1024
 _HEARD_SHARE = 0.8
 _FRAGMENT_SHARE = 0.2
 _NOISE_BYTES = 60 * BYTES_PER_MS
@@ -59,10 +58,12 @@ class _Rendition:
 class Ear:
     """Recognises utterances by their audio as received, at any byte alignment.
 
-    Words whose audio is missing, damaged or out of order are not heard. Thread-safe; remembers the last 1,024 utterances.
+    Words whose audio is missing, damaged or out of order are not heard. Thread-safe. Knows the `remembered` utterances
+    learnt or said last.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, remembered: int = 1024) -> None:
+        self._remembered = remembered
         self._lock = threading.Lock()
         self._utterances: OrderedDict[int, Utterance] = OrderedDict()
         self._keys: dict[bytes, int] = {}
@@ -84,7 +85,7 @@ class Ear:
             self._utterances[key] = utterance
             for anchor, offset in _anchors(utterance.audio):
                 self._anchors.setdefault(anchor, []).append((key, offset))
-            if len(self._utterances) > _REMEMBERED:
+            if len(self._utterances) > self._remembered:
                 self._forget(*self._utterances.popitem(last=False))
 
     def hear(self, audio: bytes) -> str:

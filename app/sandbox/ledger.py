@@ -1,6 +1,6 @@
 """What the stand-ins were asked, and the faults they are told to show.
 
-`GET /sandbox/ledger` tells everything, `POST /sandbox/faults` scripts a fault, `DELETE /sandbox/faults` forgets them all.
+`GET /sandbox/ledger` tells everything, `POST /sandbox/faults` scripts a fault, `DELETE /sandbox/faults` forgets all.
 No secrets are kept: callers of `record` pass facts, never headers.
 """
 

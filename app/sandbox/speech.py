@@ -7,7 +7,7 @@ utterance (about 5 ms) under a lock: the same text in the same voice gives the s
 import ctypes
 import re
 import threading
-from _ctypes import dlclose
+from _ctypes import dlclose, dlopen
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import espeakng_loader
 import numpy as np
-import soxr
+import soxr  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
 from callwright.app.sandbox.mulaw import BYTES_PER_MS, FRAME_BYTES, LOUDNESS, SILENCE, encode, silence, tone
@@ -105,7 +105,9 @@ class Speaker:
 
 @contextmanager
 def _fresh_library() -> Iterator[ctypes.CDLL]:
-    library = ctypes.CDLL(espeakng_loader.get_library_path())
+    path = str(espeakng_loader.get_library_path())
+    handle = dlopen(path, ctypes.DEFAULT_MODE)
+    library = ctypes.CDLL(path, handle=handle)
     try:
         data = str(espeakng_loader.get_data_path()).encode()
         if library.espeak_Initialize(_SYNCHRONOUS, 200, data, _DONT_EXIT) <= 0:
@@ -113,7 +115,7 @@ def _fresh_library() -> Iterator[ctypes.CDLL]:
         yield library
         library.espeak_Terminate()
     finally:
-        dlclose(library._handle)
+        dlclose(handle)
 
 
 def _speak(text: str, voice: str, rate_wpm: int, pitch: int) -> tuple[NDArray[np.int16], list[tuple[int, int]], int]:

@@ -8,6 +8,7 @@ import aiohttp
 import anthropic
 import pytest
 from anthropic import AsyncAnthropic
+from anthropic.types import OutputConfigParam
 from pydantic import BaseModel, Field
 
 from callwright.app.sandbox.ledger import Fault
@@ -239,14 +240,14 @@ async def test_a_hanging_answer_ends_by_the_client_s_timeout(service: Service, c
 
 
 async def test_cut_json_and_refusal_show_in_the_stop_reason(service: Service, client: AsyncAnthropic) -> None:
-    wanted = {"format": {"type": "json_schema", "schema": Summary.model_json_schema()}}
+    wanted: OutputConfigParam = {"format": {"type": "json_schema", "schema": Summary.model_json_schema()}}
 
     async def ask() -> anthropic.types.Message:
         return await client.messages.create(
             model="claude-sonnet-5-5",
             max_tokens=1000,
             messages=[{"role": "user", "content": GOAL}],
-            output_config=wanted,  # type: ignore[arg-type]
+            output_config=wanted,
         )
 
     service.ledger.script(Fault("anthropic", "cut_json"))

@@ -195,7 +195,7 @@ def test_the_instructions_of_one_response_win_if_they_have_headings() -> None:
         "## Who you are\nYou are Ava, an AI assistant calling for Smith & Sons Roofing. You are warm.",
         "## Who you are\nThe AI phone assistant of Smith & Sons Roofing, in Chicago.",
         "## What you know\n- customer: Maria\n- business: Smith & Sons Roofing\n",
-        "## Opening line\nHello, this is an AI assistant calling on behalf of Smith & Sons Roofing, on a recorded line.",
+        "## Opening line\nHello, this is an AI assistant calling on behalf of Smith & Sons Roofing, recorded.",
     ],
 )
 def test_the_business_is_found(instructions: str) -> None:

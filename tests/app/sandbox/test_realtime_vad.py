@@ -1,6 +1,6 @@
 """Turns in the input audio do not depend on how the audio was cut into messages."""
 
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,7 +16,7 @@ def events_of(audio: bytes, cuts: list[int]) -> list[VadEvent]:
     buffer.detection = Detection(prefix_padding_ms=300, silence_duration_ms=400)
     events: list[VadEvent] = []
     places = [0, *sorted(cut % (len(audio) + 1) for cut in cuts), len(audio)]
-    for start, end in zip(places, places[1:], strict=False):
+    for start, end in pairwise(places):
         events += buffer.append(audio[start:end])
     assert buffer.appended_ms == len(audio) // 8
     return events
