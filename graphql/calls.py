@@ -18,12 +18,12 @@ from callwright.app.recordings.models import Recording as StoredRecording
 from callwright.graphql.context import Context, Info
 from callwright.graphql.fields import field
 from callwright.graphql.people import Business, Lead
-from callwright.graphql.scalars import to_id, usd
+from callwright.graphql.scalars import usd
 
 
 @strawberry.type(description="One dial.")
 class CallAttempt:
-    id: strawberry.ID
+    id: UUID
     number: int
     status: AttemptStatus
     dialed_at: datetime | None
@@ -37,7 +37,7 @@ class CallAttempt:
     @classmethod
     def of(cls, row: stored.CallAttempt) -> Self:
         return cls(
-            id=to_id(row.id),
+            id=row.id,
             number=row.number,
             status=row.status,
             dialed_at=row.dialed_at,
@@ -66,8 +66,8 @@ class CallEvent:
     "attempt's audio. `index` orders the turns of an attempt by their beginning and may have holes."
 )
 class TranscriptTurn:
-    id: strawberry.ID
-    attempt_id: strawberry.ID
+    id: UUID
+    attempt_id: UUID
     index: int
     speaker: Speaker
     text: str
@@ -78,8 +78,8 @@ class TranscriptTurn:
     @classmethod
     def of(cls, row: stored.TranscriptTurn) -> Self:
         return cls(
-            id=to_id(row.id),
-            attempt_id=to_id(row.attempt_id),
+            id=row.id,
+            attempt_id=row.attempt_id,
             index=row.index,
             speaker=row.speaker,
             text=row.text,
@@ -156,7 +156,7 @@ class CallCosts:
     description="A wish to talk to one person about one lead: where it is (status), and what came of it (outcome)."
 )
 class Call:
-    id: strawberry.ID
+    id: UUID
     status: CallStatus
     outcome: CallOutcome | None
     call_type: CallType
@@ -177,7 +177,7 @@ class Call:
     @classmethod
     def of(cls, row: stored.Call) -> Self:
         return cls(
-            id=to_id(row.id),
+            id=row.id,
             status=row.status,
             outcome=row.outcome,
             call_type=row.call_type,

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from typing import Annotated, Self
+from uuid import UUID
 
 import strawberry
 
@@ -15,7 +16,6 @@ from callwright.graphql.calls import Call
 from callwright.graphql.context import Info
 from callwright.graphql.fields import field
 from callwright.graphql.people import ApiToken, Me
-from callwright.graphql.scalars import parse_id
 
 # A client cannot handle these: they are errors of the operation, not answers to it.
 _FAULTS = frozenset({ErrorCode.UNAUTHENTICATED, ErrorCode.CONFIGURATION})
@@ -25,7 +25,7 @@ _FAULTS = frozenset({ErrorCode.UNAUTHENTICATED, ErrorCode.CONFIGURATION})
     description="`phoneNumber` defaults to the lead's, `objective` to the call type's, `scheduledTime` to now."
 )
 class InitiateCallInput:
-    lead_id: strawberry.ID
+    lead_id: UUID
     call_type: CallType
     objective: str | None = None
     phone_number: str | None = None
@@ -33,7 +33,7 @@ class InitiateCallInput:
 
     def parsed(self) -> InitiateCall:
         return InitiateCall(
-            lead_id=parse_id(self.lead_id, ErrorCode.LEAD_NOT_FOUND, "leadId"),
+            lead_id=self.lead_id,
             call_type=self.call_type,
             objective=self.objective,
             phone_number=self.phone_number,
@@ -107,12 +107,11 @@ class Mutation:
             return CallRefusal.of(error)
 
     @field("Cancels a scheduled, queued or live call.")
-    async def cancel_call(self, info: Info, id: strawberry.ID) -> CancelCallResult:
+    async def cancel_call(self, info: Info, id: UUID) -> CancelCallResult:
         actor = info.context.require_actor()
         await info.context.forget()
         try:
-            call_id = parse_id(id, ErrorCode.CALL_NOT_FOUND, "id")
-            return CallCanceled(call=Call.of(await cancel_call(info.context.state, actor, call_id)))
+            return CallCanceled(call=Call.of(await cancel_call(info.context.state, actor, id)))
         except CallwrightError as error:
             return CallRefusal.of(error)
 
@@ -148,8 +147,7 @@ class Mutation:
         return CreateApiTokenPayload(token=issued.secret, api_token=ApiToken.of(issued.row))
 
     @field("Ends one of your tokens at once. Error INVALID_INPUT for anyone else's.")
-    async def revoke_api_token(self, info: Info, id: strawberry.ID) -> ApiToken | None:
+    async def revoke_api_token(self, info: Info, id: UUID) -> ApiToken | None:
         state = info.context.state
         actor = info.context.require_actor()
-        token_id = parse_id(id, ErrorCode.INVALID_INPUT, "id")
-        return ApiToken.of(await revoke_api_token(state.database, actor, token_id, state.clock.now()))
+        return ApiToken.of(await revoke_api_token(state.database, actor, id, state.clock.now()))

@@ -12,12 +12,11 @@ from callwright.app.accounts.queries import memberships
 from callwright.app.leads import models as stored
 from callwright.app.leads.models import LeadStatus, Urgency
 from callwright.graphql.context import Info
-from callwright.graphql.scalars import to_id
 
 
 @strawberry.type(description="A home-services company.")
 class Business:
-    id: strawberry.ID
+    id: UUID
     name: str
     industry: str
     time_zone: str
@@ -26,7 +25,7 @@ class Business:
     @classmethod
     def of(cls, row: accounts.Business) -> Self:
         return cls(
-            id=to_id(row.id),
+            id=row.id,
             name=row.name,
             industry=row.industry,
             time_zone=row.time_zone,
@@ -42,7 +41,7 @@ class Membership:
 
 @strawberry.type(description="The signed-in person.")
 class Me:
-    id: strawberry.ID
+    id: UUID
     email: str
     full_name: str
     role: Role
@@ -50,7 +49,7 @@ class Me:
 
     @classmethod
     def of(cls, row: accounts.User) -> Self:
-        return cls(id=to_id(row.id), email=row.email, full_name=row.full_name, role=row.role, time_zone=row.time_zone)
+        return cls(id=row.id, email=row.email, full_name=row.full_name, role=row.role, time_zone=row.time_zone)
 
     @strawberry.field
     async def memberships(self, info: Info) -> list[Membership]:
@@ -61,7 +60,7 @@ class Me:
 
 @strawberry.type(description="A bearer token of the signed-in person; the token itself is shown only when it is made.")
 class ApiToken:
-    id: strawberry.ID
+    id: UUID
     name: str
     created_at: datetime
     expires_at: datetime | None
@@ -71,7 +70,7 @@ class ApiToken:
     @classmethod
     def of(cls, row: accounts.ApiToken) -> Self:
         return cls(
-            id=to_id(row.id),
+            id=row.id,
             name=row.name,
             created_at=row.created_at,
             expires_at=row.expires_at,
@@ -82,19 +81,19 @@ class ApiToken:
 
 @strawberry.type(description="A person who asked for help. The phone number is E.164.")
 class Consumer:
-    id: strawberry.ID
+    id: UUID
     full_name: str
     phone_number: str
     email: str | None
 
     @classmethod
     def of(cls, row: stored.Consumer) -> Self:
-        return cls(id=to_id(row.id), full_name=row.full_name, phone_number=row.phone_number, email=row.email)
+        return cls(id=row.id, full_name=row.full_name, phone_number=row.phone_number, email=row.email)
 
 
 @strawberry.type(description="A service request, sold to one business. `budget` and `timeline` are the person's words.")
 class Lead:
-    id: strawberry.ID
+    id: UUID
     category: str
     description: str
     urgency: Urgency
@@ -113,7 +112,7 @@ class Lead:
     @classmethod
     def of(cls, row: stored.Lead) -> Self:
         return cls(
-            id=to_id(row.id),
+            id=row.id,
             category=row.category,
             description=row.description,
             urgency=row.urgency,

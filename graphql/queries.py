@@ -1,6 +1,7 @@
 """What can be asked. Every read runs in the caller's tenant session; what is not the caller's is not found."""
 
 from datetime import datetime
+from uuid import UUID
 
 import strawberry
 
@@ -9,7 +10,6 @@ from callwright.app.calls import queries as calls
 from callwright.app.calls.lifecycle import CallStatus, CallType
 from callwright.app.calls.stats import call_stats
 from callwright.app.costs.report import cost_report
-from callwright.app.errors import ErrorCode
 from callwright.app.leads import queries as leads
 from callwright.app.leads.models import LeadStatus
 from callwright.app.pagination import DEFAULT_PAGE
@@ -18,23 +18,22 @@ from callwright.graphql.context import Info
 from callwright.graphql.fields import field
 from callwright.graphql.people import ApiToken, Lead, Me
 from callwright.graphql.reports import CallCostReport, CallStats
-from callwright.graphql.scalars import Connection, connection, parse_id
+from callwright.graphql.scalars import Connection, connection
 
 
 @strawberry.input(description="`from` is inclusive, `to` exclusive, both of the time the call was asked for.")
 class AdminCallFilter:
     status: CallStatus | None = None
     call_type: CallType | None = None
-    business_id: strawberry.ID | None = None
+    business_id: UUID | None = None
     since: datetime | None = strawberry.field(name="from", default=None)
     before: datetime | None = strawberry.field(name="to", default=None)
 
     def parsed(self) -> calls.CallFilter:
-        business_id = self.business_id
         return calls.CallFilter(
             status=self.status,
             call_type=self.call_type,
-            business_id=parse_id(business_id, ErrorCode.INVALID_INPUT, "filter.businessId") if business_id else None,
+            business_id=self.business_id,
             since=self.since,
             before=self.before,
         )
@@ -61,39 +60,34 @@ class Query:
         return connection(page, Lead.of)
 
     @field("Error LEAD_NOT_FOUND for an unknown lead or somebody else's.")
-    async def lead(self, info: Info, id: strawberry.ID) -> Lead | None:
-        lead_id = parse_id(id, ErrorCode.LEAD_NOT_FOUND, "id")
+    async def lead(self, info: Info, id: UUID) -> Lead | None:
         async with info.context.reads.session() as session:
-            return Lead.of(await leads.get_lead(session, lead_id))
+            return Lead.of(await leads.get_lead(session, id))
 
     @field("Error CALL_NOT_FOUND for an unknown call or somebody else's.")
-    async def call(self, info: Info, id: strawberry.ID) -> Call | None:
-        call_id = parse_id(id, ErrorCode.CALL_NOT_FOUND, "id")
+    async def call(self, info: Info, id: UUID) -> Call | None:
         async with info.context.reads.session() as session:
-            return Call.of(await calls.get_call(session, call_id))
+            return Call.of(await calls.get_call(session, id))
 
     @field("One lead's calls. Error LEAD_NOT_FOUND.")
     async def calls_by_lead(
-        self, info: Info, lead_id: strawberry.ID, first: int = DEFAULT_PAGE, after: str | None = None
+        self, info: Info, lead_id: UUID, first: int = DEFAULT_PAGE, after: str | None = None
     ) -> Connection[Call] | None:
-        parsed = parse_id(lead_id, ErrorCode.LEAD_NOT_FOUND, "leadId")
         async with info.context.reads.session() as session:
-            page = await calls.calls_by_lead(session, parsed, first=first, after=after)
+            page = await calls.calls_by_lead(session, lead_id, first=first, after=after)
         return connection(page, Call.of)
 
     @field("What was said, by attempt and in order. Error CALL_NOT_FOUND.")
-    async def call_transcript(self, info: Info, call_id: strawberry.ID) -> list[TranscriptTurn] | None:
-        parsed = parse_id(call_id, ErrorCode.CALL_NOT_FOUND, "callId")
+    async def call_transcript(self, info: Info, call_id: UUID) -> list[TranscriptTurn] | None:
         async with info.context.reads.session() as session:
-            await calls.get_call(session, parsed)
-        return await transcript_of(info, parsed)
+            await calls.get_call(session, call_id)
+        return await transcript_of(info, call_id)
 
     @field("A link to the audio that works for an hour; null when there is none. Error CALL_NOT_FOUND.")
-    async def call_recording(self, info: Info, call_id: strawberry.ID) -> CallRecording | None:
-        parsed = parse_id(call_id, ErrorCode.CALL_NOT_FOUND, "callId")
+    async def call_recording(self, info: Info, call_id: UUID) -> CallRecording | None:
         async with info.context.reads.session() as session:
-            await calls.get_call(session, parsed)
-        return await recording_of(info, parsed)
+            await calls.get_call(session, call_id)
+        return await recording_of(info, call_id)
 
     @field("Figures of the calls you may see, over 1 to 365 days.")
     async def call_stats(self, info: Info, days: int = 30) -> CallStats | None:

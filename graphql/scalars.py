@@ -1,29 +1,15 @@
-"""Values that cross the schema's edge: ids, money, connections."""
+"""Values that cross the schema's edge: money, connections."""
 
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Generic, TypeVar
-from uuid import UUID
 
 import strawberry
 
-from callwright.app.errors import CallwrightError, ErrorCode
 from callwright.app.pagination import Page
 
 Node = TypeVar("Node")
 Row = TypeVar("Row")
-
-
-def to_id(value: UUID) -> strawberry.ID:
-    return strawberry.ID(str(value))
-
-
-def parse_id(value: str, missing: ErrorCode, field: str) -> UUID:
-    """The row's id. Raises `CallwrightError` with `missing`: an id of no shape is an id of no row."""
-    try:
-        return UUID(value)
-    except ValueError:
-        raise CallwrightError(missing, "There is nothing with this id.", field=field, remedy="Check the id.") from None
 
 
 def usd(micros: int) -> Decimal:
