@@ -19,7 +19,7 @@ from strawberry.http.exceptions import NonJsonMessageReceived
 from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
 from strawberry.types import ExecutionResult
 
-from callwright.app.settings import Environment, Settings
+from callwright.app.settings import Environment
 from callwright.app.state import AppState
 from callwright.graphql.context import Context
 from callwright.graphql.errors import BAD_REQUEST, present
@@ -30,9 +30,9 @@ PATH = "/graphql"
 _HANDSHAKE = timedelta(seconds=10)
 
 
-def graphql_routes(settings: Settings, limits: Limits | None = None) -> list[BaseRoute]:
-    """The routes of the GraphQL API, for HTTP and for WebSocket; the process's state is at `app.state.callwright`."""
-    endpoint = GraphQLEndpoint(settings, limits or Limits())
+def graphql_routes(state: AppState, limits: Limits | None = None) -> list[BaseRoute]:
+    """The routes of the GraphQL API, for HTTP and for WebSocket."""
+    endpoint = GraphQLEndpoint(state, limits or Limits())
     return [Route(PATH, endpoint), WebSocketRoute(PATH, endpoint)]
 
 
@@ -66,8 +66,8 @@ class GraphQLEndpoint(GraphQL[Context, None]):
 
     websocket_adapter_class = _Socket
 
-    def __init__(self, settings: Settings, limits: Limits) -> None:
-        production = settings.environment is Environment.PRODUCTION
+    def __init__(self, state: AppState, limits: Limits) -> None:
+        production = state.settings.environment is Environment.PRODUCTION
         super().__init__(
             build_schema(limits, production=production),
             graphql_ide=None if production else "graphiql",
@@ -76,6 +76,7 @@ class GraphQLEndpoint(GraphQL[Context, None]):
             connection_init_wait_timeout=_HANDSHAKE,
             max_subscriptions_per_connection=limits.subscriptions,
         )
+        self._state = state
         self._limits = limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -104,8 +105,7 @@ class GraphQLEndpoint(GraphQL[Context, None]):
 
     async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context:
         address = request.client.host if request.client else "unknown"
-        state: AppState = request.app.state.callwright
-        return Context(state, address, request.headers.get("authorization"))
+        return Context(self._state, address, request.headers.get("authorization"))
 
     def decode_json(self, data: str | bytes) -> object:
         """Raises `JSONDecodeError` also for what Python's parser fails on otherwise: size, depth, encoding, NUL."""
