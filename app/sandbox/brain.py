@@ -214,6 +214,8 @@ def _line_for(prompt: Prompt, intent: str | None, said: Sequence[str]) -> str | 
             return "Yes, this call is recorded."
         case "greeting":
             return "Thanks for picking up."
+        case "go_on":
+            return "Just a few things."
         case "hold_on":
             return "Sure, take your time."
         case "repeat":
