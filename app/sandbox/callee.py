@@ -132,8 +132,7 @@ class Callee:
             if not voiced:
                 self._onset.append(frame)
                 return
-            start = self.now_ms - FRAME_MS * len(self._onset)
-            segment = self._segment = _Segment(start, bytearray(b"".join(self._onset)), self.now_ms)
+            segment = self._segment = _Segment(self.now_ms, bytearray(b"".join(self._onset)), self.now_ms)
             self._onset.clear()
         segment.audio += frame
         if voiced:
@@ -145,7 +144,7 @@ class Callee:
     def _close_segment(self, segment: _Segment) -> None:
         text = self._words(segment)
         if text:
-            self.heard.append(Line(text, max(0, segment.start_ms), segment.last_voice_ms))
+            self.heard.append(Line(text, segment.start_ms, segment.last_voice_ms))
             if self._wants_reply(segment):
                 self._pending.append(text)
             self._farewell = self._farewell or GOODBYE.search(text) is not None

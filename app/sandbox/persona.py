@@ -196,8 +196,7 @@ def read(file: Path) -> Persona:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "file"
         if first["type"] == "extra_forbidden":
-            shape = {"turns": Turn, "create": Create}.get(str(first["loc"][0]), Persona)
-            raise PersonaError(
-                file, where, f"is not a field; known are {', '.join(sorted(shape.model_fields))}"
-            ) from error
+            nested: dict[object, type[BaseModel]] = {"turns": Turn, "create": Create}
+            known = ", ".join(sorted(nested.get(first["loc"][0], Persona).model_fields))
+            raise PersonaError(file, where, f"is not a field; known are {known}") from error
         raise PersonaError(file, where, first["msg"].removeprefix("Value error, ")) from error

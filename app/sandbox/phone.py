@@ -8,10 +8,10 @@ silence.
 import asyncio
 import base64
 import binascii
+import contextlib
 import math
 from collections import deque
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -61,7 +61,7 @@ class Line:
         """Simulated milliseconds since pickup."""
         return self.frames * FRAME_MS
 
-    @contextmanager
+    @contextlib.contextmanager
     def waiting(self) -> Iterator[None]:
         """The customer's server is being asked.
 
@@ -186,6 +186,7 @@ class MediaStream:
         self.marks_echoed = 0
         self.media_received = 0
         self.server_close_code: int | None = None
+        self._stopping = False
         self._socket = socket
         self._ledger = ledger
         self._sequence = 0
@@ -223,6 +224,7 @@ class MediaStream:
 
     async def stop(self) -> None:
         """The call is over or redirected: sends `stop`, then closes the socket."""
+        self._stopping = True
         if not self.closed.is_set():
             self._send("stop", {"accountSid": self.identity.account_sid, "callSid": self.identity.call_sid})
             self._outbox.put_nowait(None)
@@ -284,11 +286,9 @@ class MediaStream:
             self._ledger.record("twilio", "stream.error", code=code, call=self.identity.call_sid)
 
     async def _write(self) -> None:
-        try:
+        with contextlib.suppress(ConnectionError, aiohttp.ClientError):  # the reader says how the socket ended
             while (message := await self._outbox.get()) is not None:
                 await self._socket.send_str(message)
-        except (ConnectionError, aiohttp.ClientError):
-            self._flag(31903)
 
     async def _read(self) -> None:
         try:
@@ -300,7 +300,12 @@ class MediaStream:
                 elif message.type is aiohttp.WSMsgType.ERROR:
                     self._flag(31924)
         finally:
-            self.server_close_code = self._socket.close_code
+            if not self._stopping:
+                self.server_close_code = self._socket.close_code
+                if self.server_close_code in (None, 1006):
+                    self._flag(31903)
+                elif self.server_close_code != 1000:
+                    self._flag(31921)
             self.closed.set()
 
     def _receive(self, text: str) -> None:
