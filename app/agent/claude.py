@@ -1,17 +1,17 @@
 """The way to Claude: the real SDK, at the real service or at the stand-in that speaks the same protocol."""
 
-import json
+from dataclasses import dataclass
 
-from anthropic import AnthropicError, AsyncAnthropic, DefaultAsyncHttpxClient
-from anthropic.types import Message
-from pydantic import ValidationError
+from anthropic import AnthropicError, AsyncAnthropic, DefaultAsyncHttpxClient, Omit, omit
+from anthropic.types import OutputConfigParam
+from pydantic import BaseModel, ValidationError
 
 from callwright.app.costs.metering import ReasoningUsage
 from callwright.app.errors import CallwrightError, ErrorCode
 from callwright.app.settings import Settings
 
 # All that a request may raise: the SDK's own errors, our deadline, a body that is not JSON or not a message.
-CLAUDE_ERRORS = (AnthropicError, TimeoutError, json.JSONDecodeError, ValidationError)
+CLAUDE_ERRORS = (AnthropicError, TimeoutError, ValidationError)
 _READ_SECONDS = 30.0
 
 
@@ -31,15 +31,61 @@ def claude_client(settings: Settings) -> AsyncAnthropic:
     return AsyncAnthropic(api_key=settings.anthropic_api_key.get_secret_value(), timeout=_READ_SECONDS)
 
 
-def text_of(message: Message) -> str:
-    """The message's text; empty when there is none (a body without content still parses)."""
-    return "".join(block.text or "" for block in message.content or () if block.type == "text").strip()
+class _Block(BaseModel):
+    type: str = ""
+    text: str | None = None
 
 
-def usage_of(message: Message, model: str) -> ReasoningUsage | None:
-    """What the request used, if the reply tells."""
-    usage = message.usage
+class _Usage(BaseModel):
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_creation_input_tokens: int | None = None
+    cache_read_input_tokens: int | None = None
+
+
+class _Body(BaseModel):
+    """The parts of a message that we use; the SDK passes bodies of any shape on as they are."""
+
+    id: str = ""
+    content: list[_Block] | None = None
+    stop_reason: str | None = None
+    usage: _Usage | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Claude's words ("" for none), why they end, and what the request took, if the reply tells."""
+
+    text: str
+    stop_reason: str | None
+    usage: ReasoningUsage | None
+
+
+async def ask(
+    client: AsyncAnthropic,
+    model: str,
+    system: str,
+    question: str,
+    *,
+    max_tokens: int,
+    output_config: OutputConfigParam | Omit = omit,
+) -> Answer:
+    """One question, one answer. Raises CLAUDE_ERRORS; the client's options decide on retries."""
+    raw = await client.messages.with_raw_response.create(
+        model=model,
+        max_tokens=max_tokens,
+        system=system,
+        messages=[{"role": "user", "content": question}],
+        output_config=output_config,
+    )
+    body = _Body.model_validate_json(await raw.read())
+    text = "".join(block.text or "" for block in body.content or () if block.type == "text").strip()
+    return Answer(text, body.stop_reason, _usage(body, model))
+
+
+def _usage(body: _Body, model: str) -> ReasoningUsage | None:
+    usage = body.usage
     if usage is None:
         return None
     cached = (usage.cache_creation_input_tokens or 0) + (usage.cache_read_input_tokens or 0)
-    return ReasoningUsage(model, usage.input_tokens + cached, usage.output_tokens, message.id)
+    return ReasoningUsage(model, usage.input_tokens + cached, usage.output_tokens, body.id)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import structlog
 from anthropic import AsyncAnthropic
 
-from callwright.app.agent.claude import CLAUDE_ERRORS, text_of, usage_of
+from callwright.app.agent.claude import CLAUDE_ERRORS, ask
 from callwright.app.agent.facts import PromptFacts
 from callwright.app.agent.fence import fenced, one_line
 from callwright.app.agent.lines import spoken_business
@@ -58,22 +58,21 @@ async def ask_guidance(
     system = f"{role}\n\nWhat is known, and what was said last:\n{data}"
     try:
         async with asyncio.timeout(settings.guidance_timeout_seconds):
-            message = await client.with_options(
-                max_retries=0, timeout=settings.guidance_timeout_seconds
-            ).messages.create(
-                model=model,
+            answer = await ask(
+                client.with_options(max_retries=0),
+                model,
+                system,
+                one_line(question, LONGEST_QUESTION) or "?",
                 max_tokens=_MAX_TOKENS,
-                system=system,
-                messages=[{"role": "user", "content": one_line(question, LONGEST_QUESTION) or "?"}],
             )
     except CLAUDE_ERRORS as error:
         log.warning("guidance.unavailable", error=type(error).__name__)
         return None
-    advice = brief_advice(text_of(message), cut_short=message.stop_reason == "max_tokens")
-    if message.stop_reason == "refusal" or not advice:
-        log.warning("guidance.empty", stop_reason=message.stop_reason)
+    advice = brief_advice(answer.text, cut_short=answer.stop_reason == "max_tokens")
+    if answer.stop_reason == "refusal" or not advice:
+        log.warning("guidance.empty", stop_reason=answer.stop_reason)
         return None
-    return Guidance(advice, usage_of(message, model))
+    return Guidance(advice, answer.usage)
 
 
 def brief_advice(text: str, *, cut_short: bool = False) -> str:

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from anthropic import APIConnectionError, APIStatusError, AsyncAnthropic
-from anthropic.types import Message
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
-from callwright.app.agent.claude import CLAUDE_ERRORS, text_of, usage_of
+from callwright.app.agent.claude import CLAUDE_ERRORS, Answer, ask
 from callwright.app.agent.facts import PromptFacts
 from callwright.app.agent.fence import fenced, one_line
 from callwright.app.agent.lines import spoken_business
@@ -91,21 +90,23 @@ async def read_with_claude(
     client: AsyncAnthropic, settings: Settings, facts: PromptFacts, evidence: Evidence
 ) -> Reading:
     """Claude's result within `summary_timeout_seconds` in all. Raises SummaryUnavailable."""
+    model = settings.summary_model
+    role = _SYSTEM.format(
+        business=spoken_business(facts), industry=one_line(facts.industry, 60), points=MOST_KEY_POINTS
+    )
     try:
         async with asyncio.timeout(settings.summary_timeout_seconds):
-            message = await client.with_options(max_retries=_TRIES_AGAIN).messages.create(
-                model=settings.summary_model,
+            answer = await ask(
+                client.with_options(max_retries=_TRIES_AGAIN),
+                model,
+                role,
+                _material(facts, evidence),
                 max_tokens=_MAX_TOKENS,
-                system=_SYSTEM.format(
-                    business=spoken_business(facts), industry=one_line(facts.industry, 60), points=MOST_KEY_POINTS
-                ),
-                messages=[{"role": "user", "content": _material(facts, evidence)}],
                 output_config={"format": {"type": "json_schema", "schema": summary_schema()}},
             )
     except CLAUDE_ERRORS as error:
         raise SummaryUnavailable(type(error).__name__, passing=_may_pass(error)) from error
-    model = settings.summary_model
-    return Reading(_validated(message, model), model, usage_of(message, model))
+    return Reading(_validated(answer), model, answer.usage)
 
 
 def summary_schema() -> dict[str, object]:
@@ -143,16 +144,15 @@ def _material(facts: PromptFacts, evidence: Evidence) -> str:
     return fenced([*head, "transcript:", *transcript_lines(evidence.turns)])
 
 
-def _validated(message: Message, model: str) -> CallResult:
-    usage = usage_of(message, model)
-    if message.stop_reason != "end_turn":
+def _validated(answer: Answer) -> CallResult:
+    if answer.stop_reason != "end_turn":
         # A refusal or a cut text is no form, whatever it looks like.
-        reason = message.stop_reason or "no stop reason"
-        raise SummaryUnavailable(reason, passing=reason == "max_tokens", usage=usage)
+        reason = answer.stop_reason or "no stop reason"
+        raise SummaryUnavailable(reason, passing=reason == "max_tokens", usage=answer.usage)
     try:
-        reply = _Reply.model_validate_json(text_of(message))
+        reply = _Reply.model_validate_json(answer.text)
     except ValidationError as error:
-        raise SummaryUnavailable("invalid form", passing=True, usage=usage) from error
+        raise SummaryUnavailable("invalid form", passing=True, usage=answer.usage) from error
     return CallResult(
         outcome=reply.outcome,
         goal_achieved=reply.goal_achieved,

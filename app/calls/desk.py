@@ -126,7 +126,7 @@ class DatabaseCallDesk:
             await _append_once(session, brief, kind, {**data, "at_ms": at_ms})
 
     async def claim_voicemail(self, brief: CallBrief) -> bool:
-        """True for the one attempt that may leave the message. A claim whose answer got lost stays: better none than two."""
+        """True for the one attempt that may leave the message. A claim whose answer got lost stays: none beats two."""
         async with self._state.database.system() as session:
             claimed = await session.scalar(
                 update(Call)
@@ -176,7 +176,7 @@ class DatabaseCallDesk:
         await self._state.carrier.hang_up(call_sid)
 
     async def finished(self, brief: CallBrief, report: CallReport) -> None:
-        """Stores the recording, the usage and how the talk ended; then the summary may begin. A repeat changes nothing."""
+        """Stores the recording, the usage and how the talk ended; then the summary may begin. Repeatable."""
         stored = await self._store_audio(brief, report.recording) if report.recording is not None else None
         state, now = self._state, self._state.clock.now()
         talk = self._talks.get(brief.attempt_id)
