@@ -17,7 +17,7 @@ from callwright.app.sandbox.speech import Utterance, Word
 
 GAP = "…"
 _ANCHOR = 16
-_SPACING = 80
+_SPACING = 160
 _HEARD_SHARE = 0.8
 _FRAGMENT_SHARE = 0.2
 _NOISE_BYTES = 60 * BYTES_PER_MS
@@ -62,12 +62,13 @@ class Ear:
     learnt or said last.
     """
 
-    def __init__(self, remembered: int = 1024) -> None:
+    def __init__(self, remembered: int = 512) -> None:
         self._remembered = remembered
         self._lock = threading.Lock()
         self._utterances: OrderedDict[int, Utterance] = OrderedDict()
         self._keys: dict[bytes, int] = {}
-        self._anchors: dict[bytes, list[tuple[int, int]]] = {}
+        # Where each anchor is found, as numbers `key << 32 | offset`: a tenth of a megabyte for a long utterance.
+        self._anchors: dict[bytes, tuple[int, ...]] = {}
         self._next_key = 0
 
     def register(self, utterance: Utterance) -> None:
@@ -84,7 +85,7 @@ class Ear:
             self._keys[utterance.audio] = key
             self._utterances[key] = utterance
             for anchor, offset in _anchors(utterance.audio):
-                self._anchors.setdefault(anchor, []).append((key, offset))
+                self._anchors[anchor] = (*self._anchors.get(anchor, ()), key << 32 | offset)
             if len(self._utterances) > self._remembered:
                 self._forget(*self._utterances.popitem(last=False))
 
@@ -100,7 +101,7 @@ class Ear:
     def _forget(self, key: int, utterance: Utterance) -> None:
         del self._keys[utterance.audio]
         for anchor, offset in _anchors(utterance.audio):
-            left = [place for place in self._anchors[anchor] if place != (key, offset)]
+            left = tuple(place for place in self._anchors[anchor] if place != key << 32 | offset)
             if left:
                 self._anchors[anchor] = left
             else:
@@ -145,7 +146,8 @@ class Ear:
             if places is None:
                 position += 1
                 continue
-            match = self._best(audio, position, floor, places, last)
+            found = [(place >> 32, place & 0xFFFFFFFF) for place in places]
+            match = self._best(audio, position, floor, found, last)
             yield match
             last = match
             position = floor = match.at + match.length

@@ -151,10 +151,15 @@ def _check_known(value: JsonObject, shape: Mapping[str, Shape], path: str) -> No
 def _merge(target: JsonObject, update: JsonObject) -> None:
     for key, value in update.items():
         present = target.get(key)
-        if isinstance(present, dict) and isinstance(value, dict) and key not in ("format", "tool_choice", "tracing"):
+        if isinstance(present, dict) and isinstance(value, dict) and _same_kind(present, value):
             _merge(present, value)
         else:
             target[key] = copy.deepcopy(value)
+
+
+def _same_kind(present: JsonObject, value: JsonObject) -> bool:
+    """Objects of another type, such as another way of turn detection, replace the present one."""
+    return value.get("type", present.get("type")) == present.get("type")
 
 
 def _check_values(session: JsonObject) -> None:
@@ -171,7 +176,7 @@ def _check_values(session: JsonObject) -> None:
     if not isinstance(speed, int | float) or not 0.25 <= speed <= 1.5:
         raise _invalid("session.audio.output.speed", speed, "0.25 to 1.5")
     limit = session["max_output_tokens"]
-    if limit != "inf" and not (isinstance(limit, int) and 1 <= limit <= 4096):
+    if limit not in ("inf", None) and not (isinstance(limit, int) and 1 <= limit <= 4096):
         raise _invalid("session.max_output_tokens", limit, "1 to 4096 and 'inf'")
     _check_detection(object_at(session, "audio", "input").get("turn_detection"))
     tools = session["tools"]

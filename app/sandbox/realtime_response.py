@@ -79,9 +79,10 @@ class ResponseRun:
     _task: "asyncio.Task[None] | None" = None
     _text_tokens: int = 0
 
-    def start(self) -> "asyncio.Task[None]":
-        """Begins; the task never raises."""
+    async def start(self) -> "asyncio.Task[None]":
+        """Announces the response and begins; the task never raises."""
         self.id = self.ids.next("resp")
+        await self.emit("response.created", response=self._wire("in_progress", None))
         self._task = asyncio.create_task(self._run())
         return self._task
 
@@ -99,7 +100,6 @@ class ResponseRun:
 
     async def _run(self) -> None:
         try:
-            await self.emit("response.created", response=self._wire("in_progress", None))
             await asyncio.sleep(_THINKING_S)
             whole = True
             if self.order.reply.say is not None:

@@ -62,6 +62,7 @@ class RealtimeSession:
         self._conversation = Conversation(self._ids)
         self._buffer = InputBuffer()
         self._run: ResponseRun | None = None
+        self._asides: list[ResponseRun] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._turn_item = ""
         self._transcription_delays = itertools.cycle(_TRANSCRIPTION_S)
@@ -317,7 +318,9 @@ class RealtimeSession:
         if not out_of_band:
             self._run = run
             self._spoke = self._spoke or order.modality == "audio"
-        self._watch(run.start())
+        else:
+            self._asides = [aside for aside in self._asides if not aside.finished] + [run]
+        self._watch(await run.start())
         self._spawn(self._after(run))
 
     async def _after(self, run: ResponseRun) -> None:
@@ -357,8 +360,12 @@ class RealtimeSession:
 
     async def _cancel_response(self, event: JsonObject) -> None:
         wanted = event.get("response_id")
-        run = self._run
-        if run is None or run.finished or wanted not in (None, run.id):
+        if wanted is None:
+            run = self._run
+        else:
+            known = [*self._asides, *([self._run] if self._run is not None else [])]
+            run = next((one for one in known if one.id == wanted), None)
+        if run is None or run.finished:
             raise Refusal("response_cancel_not_active", "Cancellation failed: no active response found.")
         await run.cancel("client_cancelled")
 

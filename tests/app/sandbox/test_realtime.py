@@ -321,6 +321,34 @@ async def test_a_cancelled_response_keeps_what_was_made_and_closes_its_item() ->
         assert sum(len(base64.b64decode(event["delta"])) for event in late) // 8 == made
 
 
+async def test_a_response_cancelled_at_once_is_still_announced(caller: Caller) -> None:
+    await caller.connection.response.create(response={"instructions": 'Say exactly: "Never mind."'})
+    await caller.connection.response.cancel()
+    done = await caller.until("response.done")
+    created = caller.all("response.created")[0]
+    assert created["response"]["id"] == done["response"]["id"]
+    assert done["response"]["status"] == "cancelled"
+
+
+async def test_an_out_of_band_response_is_cancelled_by_its_id() -> None:
+    async with serving(pace=2.0) as service, calling(service) as caller:
+        line = f'Say exactly: "{"Again and again. " * 20}"'
+        await caller.connection.response.create(response={"instructions": line, "conversation": "none"})
+        aside = (await caller.until("response.created"))["response"]["id"]
+        await caller.until("response.output_audio.delta")
+        await caller.send("response.cancel", event_id="default")
+        assert (await caller.until("error"))["error"]["code"] == "response_cancel_not_active"
+        await caller.connection.response.cancel(response_id=aside)
+        done = (await caller.until("response.done"))["response"]
+    assert (done["id"], done["status"]) == (aside, "cancelled")
+
+
+async def test_another_kind_of_turn_detection_replaces_the_first(caller: Caller) -> None:
+    detection = {"type": "semantic_vad", "eagerness": "high"}
+    await caller.send("session.update", session={"type": "realtime", "audio": {"input": {"turn_detection": detection}}})
+    assert (await caller.until("session.updated", 2))["session"]["audio"]["input"]["turn_detection"] == detection
+
+
 async def test_the_token_limit_cuts_a_response_short(caller: Caller) -> None:
     done = await caller.respond(instructions=f'Say exactly: "{"Too many words. " * 9}"', max_output_tokens=20)
     assert (done["status"], done["status_details"]["reason"]) == ("incomplete", "max_output_tokens")
