@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from callwright.app.sandbox.callee import Callee, Voices
 from callwright.app.sandbox.callee import Line as Words
 from callwright.app.sandbox.persona import Answer, Persona
-from callwright.app.sandbox.phone import Line
 from callwright.app.sandbox.twilio_amd import Verdict, judge
 from callwright.app.sandbox.twilio_book import CallRecord, RecordingRecord, Status
+from callwright.app.sandbox.twilio_line import Line
 from callwright.app.sandbox.twilio_office import Office, StatusReporter
 from callwright.app.sandbox.twilio_order import Order, Update
 from callwright.app.sandbox.twilio_script import Page, Script

@@ -8,16 +8,9 @@ from dataclasses import dataclass, field
 
 from callwright.app.sandbox.callee import Callee
 from callwright.app.sandbox.persona import Answer
-from callwright.app.sandbox.phone import (
-    Line,
-    MediaStream,
-    Spoken,
-    StreamFailed,
-    StreamIdentity,
-    Transferred,
-    open_stream,
-)
+from callwright.app.sandbox.phone import MediaStream, StreamFailed, StreamIdentity, open_stream
 from callwright.app.sandbox.twilio_book import CallRecord, Status
+from callwright.app.sandbox.twilio_line import Line, Spoken, Transferred
 from callwright.app.sandbox.twilio_office import Office, core_fields
 from callwright.app.sandbox.twilio_order import Hook
 from callwright.app.sandbox.twilio_webhooks import FetchFailed
