@@ -72,8 +72,11 @@ class Acoustics:
             self._tone_over(at_ms - length)
             return
         if tones and self._is_tone(audio, length):
-            return
-        self._tone_over(at_ms - length)
+            # A tone this short may still be a vowel, which must count as speech.
+            if self._tone_ms >= _BEEP_MS // 2:
+                return
+        else:
+            self._tone_over(at_ms - length)
         silence = at_ms - length - self.last_voiced_ms
         if silence >= _JOIN_MS:
             self._run_from = at_ms - length
@@ -84,7 +87,7 @@ class Acoustics:
         self.last_voiced_ms = at_ms
 
     def _is_tone(self, audio: bytes, length_ms: int) -> bool:
-        """True inside a tone: a frame that a two-pole resonator predicts, at a frequency that stays.
+        """Whether this may be a frame of a beep: one that a two-pole resonator predicts, at a frequency that stays.
 
         For a pure sinusoid x[n] + x[n-2] = 2 cos(w) x[n-1]; what that leaves over, set against what it would leave of
         white noise, is the noise-to-tone ratio whatever the frequency.
@@ -108,8 +111,7 @@ class Acoustics:
         steady = abs(hertz - self._tone_hz) <= 0.03 * hertz
         self._tone_hz = hertz
         self._tone_ms = self._tone_ms + length_ms if steady else length_ms
-        # A tone this short may still be a vowel, which must count as speech.
-        return self._tone_ms >= _BEEP_MS // 2
+        return True
 
     def _tone_over(self, ended_ms: int) -> None:
         if self._tone_ms >= _BEEP_MS:

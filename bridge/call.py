@@ -311,6 +311,7 @@ class Call:
             "call_finished",
             reason=report.reason.value,
             duration_ms=report.duration_ms,
+            phone_gaps=self._phone_wire.gaps,
             phone_ignored=dict(self._phone_wire.ignored),
             model_ignored=dict(self._model_wire.ignored),
             late_deltas=self._conversation.dropped_deltas if self._conversation else 0,

@@ -256,3 +256,5 @@ _PARSERS: Mapping[str, _Parser | None] = {
         )
     ),
 }
+
+KNOWN_TYPES = frozenset(_PARSERS)

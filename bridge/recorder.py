@@ -63,6 +63,8 @@ class Recorder:
         if offset < 0:  # older than what is on its way to the disk
             audio = audio[-offset:]
             offset = 0
+        if not audio:
+            return
         gap = offset - len(self._left)
         if gap > _LONGEST_GAP:
             return
@@ -125,12 +127,13 @@ class SpoolFile:
         self._owed = 0  # bytes of silence that stand for dropped blocks
         self._fd = -1
         self._data_bytes = 0
+        self._error: OSError | None = None  # the disk's first; nothing is written after it
         self.dropped_bytes = 0
         self._submit(self._open)
 
     def write(self, block: bytes) -> None:
         while self._pending and self._pending[0].done():
-            self._pending.popleft().result()
+            self._pending.popleft()
         if len(self._pending) >= _PENDING_BLOCKS:
             self._owed += len(block)
             self.dropped_bytes += len(block)
@@ -144,7 +147,14 @@ class SpoolFile:
         return self._executor.submit(self._finish, owed)
 
     def _submit(self, job: Callable[[], None]) -> None:
-        self._pending.append(self._executor.submit(job))
+        self._pending.append(self._executor.submit(self._attempt, job))
+
+    def _attempt(self, job: Callable[[], None]) -> None:
+        if self._error is None:
+            try:
+                job()
+            except OSError as error:
+                self._error = error
 
     def _open(self) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -165,11 +175,10 @@ class SpoolFile:
             view = view[written:]
 
     def _finish(self, owed: int) -> Path:
-        if self._fd < 0:
-            raise OSError(f"recording was never opened: {self._path.name}")
-        try:
-            self._append(owed, b"")
-        finally:
+        self._attempt(lambda: self._append(owed, b""))
+        if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+        if self._error is not None:
+            raise self._error
         return self._path

@@ -16,7 +16,7 @@ class PhoneWire:
 
     def __init__(self) -> None:
         self.ignored: Counter[str] = Counter()
-        self.sequence_gaps = 0
+        self.gaps = 0  # places where frames of the person are missing
         self._at_ms = 0
         self._parsers: dict[str, Callable[[_Message], PhoneEvent | None]] = {
             "media": self._media,
@@ -55,8 +55,8 @@ class PhoneWire:
         start_ms = int(str(media["timestamp"]))
         if start_ms < 0 or not audio:
             raise ValueError
-        if start_ms > self._at_ms:
-            self.sequence_gaps += self._at_ms > 0
+        if start_ms > self._at_ms > 0:
+            self.gaps += 1
         self._at_ms = max(self._at_ms, start_ms + len(audio) // BYTES_PER_MS)
         return PhoneAudio(start_ms, payload, audio)
 

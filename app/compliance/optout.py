@@ -24,7 +24,7 @@ _ENGLISH = re.compile(
             r"\b(?:remove|delete|take|get|drop) (?:me|us|my (?:number|name|info|information)|this number)\b.{0,24}\b(?:from|off|out of)\b",
             r"\b(?:take|get) (?:me|us) off\b",
             r"\bdo[- ]not[- ]call\b(?=.{0,12}(?:list|registry|$))",
-            r"\b(?:no more|i don'?t want (?:any )?(?:more )?(?:of )?(?:these|your|any)) (?:phone )?calls\b",
+            r"\b(?:no more|i don'?t want(?: any| more| of| these| your)+) (?:phone )?calls\b",
             r"\bi (?:do not|don'?t) want (?:you )?(?:to (?:be (?:called|contacted)|receive (?:any )?(?:more )?calls|call me))\b",
             r"\b(?:opt(?:ing)? (?:me )?out|unsubscribe)\b",
             r"\blose (?:my|this) number\b",
@@ -59,4 +59,5 @@ def is_opt_out(text: str, language: str) -> bool:
 def _plain(text: str) -> str:
     folded = unicodedata.normalize("NFKD", text.lower().replace("\N{RIGHT SINGLE QUOTATION MARK}", "'"))
     letters = "".join(char for char in folded if not unicodedata.combining(char))
-    return re.sub(r"[^\w'\- ]+", " ", letters).replace("  ", " ").strip()
+    # Punctuation stays as a bar: "it won't stop, call me" must not read as "stop call me".
+    return " ".join(re.sub(r"[^\w'\- ]+", " | ", letters).split())

@@ -1,0 +1,100 @@
+"""Speech, pauses and beeps from the audio alone."""
+
+import math
+import random
+
+import pytest
+
+from callwright.bridge.acoustics import Acoustics
+from tests.bridge.bench import FRAME_MS, SILENCE, SPEECH, mulaw, tone
+
+
+def feed(acoustics: Acoustics, audio: bytes, at_ms: int, frame_ms: int = FRAME_MS) -> int:
+    step = frame_ms * 8
+    for start in range(0, len(audio), step):
+        piece = audio[start : start + step]
+        at_ms += len(piece) // 8
+        acoustics.hear(piece, at_ms, tones=True)
+    return at_ms
+
+
+def vowel(ms: int, pitch: float, seed: int) -> bytes:
+    """A glottal buzz through two wandering resonances: tonal, yet not a tone."""
+    generator = random.Random(seed)
+    first, second = generator.uniform(300, 800), generator.uniform(900, 2_200)
+    samples = []
+    for n in range(ms * 8):
+        t = n / 8_000
+        bent = pitch * (1 + 0.03 * math.sin(2 * math.pi * 4 * t))
+        samples.append(
+            sum(
+                math.sin(2 * math.pi * bent * k * t)
+                / (1 + abs(bent * k - first) / 120 + 0.5 * abs(bent * k - second) / 200)
+                for k in range(1, 20)
+            )
+        )
+    peak = max(abs(sample) for sample in samples)
+    return bytes(mulaw(round(9_000 * sample / peak)) for sample in samples)
+
+
+@pytest.mark.parametrize("hertz", [350, 440, 620, 950, 1_000, 1_400, 2_000, 2_200])
+@pytest.mark.parametrize("level", [1_000, 8_000, 30_000])
+@pytest.mark.parametrize("frame_ms", [20, 30])
+def test_a_beep_is_heard_and_its_end_is_known(hertz: float, level: int, frame_ms: int) -> None:
+    acoustics = Acoustics()
+    at_ms = feed(acoustics, SILENCE * 30, 0)
+    at_ms = feed(acoustics, tone(hertz, 240, level), at_ms, frame_ms)
+    assert acoustics.tone_sounding and acoustics.beep_ended_ms is None
+    feed(acoustics, SILENCE * 5, at_ms)
+    assert acoustics.beep_ended_ms == at_ms
+
+
+def test_a_beep_is_heard_over_line_noise() -> None:
+    generator = random.Random(3)
+    noisy = bytes(
+        mulaw(round(6_000 * math.sin(2 * math.pi * 1_000 * n / 8_000)) + generator.randint(-300, 300))
+        for n in range(400 * 8)
+    )
+    acoustics = Acoustics()
+    at_ms = feed(acoustics, noisy, 0)
+    feed(acoustics, SILENCE * 2, at_ms)
+    assert acoustics.beep_ended_ms == at_ms
+
+
+@pytest.mark.parametrize("pitch", [90, 120, 150, 190, 230])
+def test_vowels_are_no_beeps(pitch: float) -> None:
+    for seed in range(6):
+        acoustics = Acoustics()
+        at_ms = feed(acoustics, vowel(600, pitch, seed), 0)
+        feed(acoustics, SILENCE * 2, at_ms)
+        assert acoustics.beep_ended_ms is None
+        assert acoustics.run_voiced_ms >= 400
+
+
+def test_a_short_blip_is_no_beep() -> None:
+    acoustics = Acoustics()
+    feed(acoustics, tone(1_000, 80) + SILENCE * 3, 0)
+    assert acoustics.beep_ended_ms is None
+
+
+def test_a_beep_is_not_speech() -> None:
+    acoustics = Acoustics()
+    feed(acoustics, SILENCE * 10 + tone(1_000, 1_000), 0)
+    assert acoustics.run_voiced_ms <= 60
+
+
+def test_speech_is_measured_across_short_gaps_and_anew_after_long_ones() -> None:
+    acoustics = Acoustics()
+    at_ms = feed(acoustics, SILENCE * 50 + SPEECH * 10 + SILENCE * 10 + SPEECH * 5, 0)
+    assert (acoustics.run_from_ms, acoustics.run_voiced_ms, acoustics.last_voiced_ms) == (1_000, 300, at_ms)
+    at_ms = feed(acoustics, SILENCE * 25 + SPEECH * 2, at_ms)
+    assert (acoustics.run_from_ms, acoustics.run_voiced_ms) == (at_ms - 40, 40)
+    assert acoustics.monologue_ms == at_ms - 1_000
+
+
+def test_quiet_noise_is_silence() -> None:
+    generator = random.Random(5)
+    hiss = bytes(mulaw(generator.randint(-250, 250)) for _ in range(8_000))
+    acoustics = Acoustics()
+    feed(acoustics, hiss, 0)
+    assert acoustics.run_voiced_ms == 0
