@@ -25,7 +25,7 @@ DOMAIN: dict[Job, Callable[[AppState, UUID], Awaitable[None]]] = {
 def declare_actors(broker: dramatiq.Broker, state_of: Callable[[], AppState]) -> None:
     """Declares one actor a job; `state_of` gives the worker's state once it is open."""
     for job in Job:
-        dramatiq.actor(_actor(job, state_of), broker=broker, actor_name=job.value, queue_name=QUEUES[job])
+        dramatiq.actor(broker=broker, actor_name=job.value, queue_name=QUEUES[job])(_actor(job, state_of))
 
 
 def _actor(job: Job, state_of: Callable[[], AppState]) -> Callable[[str], Awaitable[None]]:

@@ -36,7 +36,7 @@ class IdsOnly(Middleware):
 
 
 def open_broker(settings: Settings, *extra: Middleware) -> RedisBroker:
-    """A broker on the settings' Redis with its four queues declared; `extra` middleware comes last. Keeps no results."""
+    """A broker on the settings' Redis with its four queues declared and `extra` middleware last. Keeps no results."""
     if not settings.redis_url:
         raise CallwrightError(ErrorCode.CONFIGURATION, "REDIS_URL is not set", remedy="Set it, or use `callwright up`.")
     middleware = [
@@ -48,7 +48,9 @@ def open_broker(settings: Settings, *extra: Middleware) -> RedisBroker:
         AsyncIO(),
         *extra,
     ]
-    broker = RedisBroker(url=settings.redis_url, middleware=middleware, heartbeat_timeout=_HEARTBEAT)
+    broker = RedisBroker(  # type: ignore[no-untyped-call]
+        url=settings.redis_url, middleware=middleware, heartbeat_timeout=_HEARTBEAT
+    )
     for queue in QUEUES.values():
         broker.declare_queue(queue)
     return broker

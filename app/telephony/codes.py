@@ -45,6 +45,8 @@ def verdict_of(code: int, http_status: int) -> CarrierVerdict:
         return known
     if http_status == 429:
         return CarrierVerdict.NOT_PROCESSED
+    if http_status == 401:
+        return CarrierVerdict.ACCOUNT
     if http_status >= 500 or http_status == 408:
         return CarrierVerdict.UNSURE
     return CarrierVerdict.PERMANENT
