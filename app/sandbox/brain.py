@@ -15,6 +15,8 @@ from callwright.app.sandbox.hearing import GAP
 
 _ACKNOWLEDGED = ("Great, thank you.", "Got it.", "Perfect, thanks.", "Understood.", "Okay, good to know.")
 _ENOUGH_HEARD = 0.5
+_OFFER = "If you would rather speak with a person, just say so."
+_TIME_IS_UP = "almost up"
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,10 +193,14 @@ def _ending(situation: _Situation, intent: str | None, heard: str) -> Reply | No
 
 
 def _go_on(situation: _Situation, words: str) -> Reply:
-    """The next question, or the closing line once all are asked."""
+    """The next question, or the closing line once all are asked or the time is up."""
     question = situation.next_question
+    if question is not None and any(_TIME_IS_UP in text for text in situation.said[-1:]):
+        return _goodbye(situation, f"{words} Thank you for your time. Goodbye.", "other")
     if question is not None:
-        return Reply(f"{words} {question}")
+        offered = any(_OFFER in text for text in situation.said)
+        offer = f" {_OFFER}" if situation.prompt.offers_person and not offered else ""
+        return Reply(f"{words}{offer} {question}")
     closing = situation.prompt.closing or "That is all I needed. Thank you for your time. Goodbye."
     return _goodbye(situation, f"{words} {closing}", "goal_achieved")
 

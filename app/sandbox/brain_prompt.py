@@ -6,6 +6,7 @@ from dataclasses import dataclass
 _HEADING = re.compile(r"^##[ \t]+(.+?)[ \t]*$", re.MULTILINE)
 _QUESTION = re.compile(r"^\s*(?:\d+[.)]|[-*])\s+(.+?)\s*$", re.MULTILINE)
 _SAY_EXACTLY = re.compile(r"say exactly:\s*[\"“](.+)[\"”]", re.IGNORECASE)
+_OFFER = re.compile(r"\bsay once that a (?:person|human)\b", re.IGNORECASE)
 _WORD = r"[A-Z0-9](?:[\w&'’-]|\.(?=\w))*"
 _NAME = rf"({_WORD}(?:\s+(?:(?:&|and|of|the)\s+)?{_WORD})*)"
 _BUSINESS = (
@@ -24,6 +25,7 @@ class Prompt:
     purpose: str
     questions: tuple[str, ...]
     closing: str
+    offers_person: bool
 
 
 def read_prompt(instructions: str) -> Prompt:
@@ -43,6 +45,7 @@ def read_prompt(instructions: str) -> Prompt:
         purpose=_first_sentence(parts.get("why you are calling", "")),
         questions=tuple(_words(question) for question in _QUESTION.findall(parts.get("questions to ask", ""))),
         closing=_words(parts.get("closing line", "")),
+        offers_person=bool(_OFFER.search(parts.get("rules", ""))),
     )
 
 

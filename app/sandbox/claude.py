@@ -23,6 +23,8 @@ from callwright.app.sandbox.realtime_conversation import text_tokens
 # Long enough for any client's own timeout to come first.
 _HANG_S = 600.0
 _PIECE = 24
+# Words of a label such as "from the business: warranty"; a longer text before a colon is prose.
+_LONGEST_LABEL = 6
 _ERROR_TYPES = {
     400: "invalid_request_error",
     401: "authentication_error",
@@ -120,7 +122,10 @@ class _Desk:
             return json.dumps(filled(schema, call_facts(everything, self._intents)), ensure_ascii=False)
         asked = next((text for role, text in reversed(_turns(body)) if role == "user"), "")
         question = normalised(_question(asked))
-        return next((advice for pattern, advice in self._advice if pattern.search(question)), self._fallback)
+        for pattern, advice in self._advice:
+            if pattern.search(question):
+                return _fact(everything, pattern) or advice
+        return self._fallback
 
 
 async def _body(request: web.Request) -> JsonObject:
@@ -186,6 +191,14 @@ def _question(text: str) -> str:
         return str(named[-1])
     asked = re.findall(r"[^.!?\n]+\?", text)
     return str(asked[-1]) if asked else text
+
+
+def _fact(text: str, label: re.Pattern[str]) -> str | None:
+    """What the request itself tells about it, in a line `label: value`."""
+    for name, value in re.findall(r"^(?:- )?([^:\n\[]{1,60}): (.+)$", text, re.MULTILINE):
+        if label.search(normalised(name)) and len(name.split()) <= _LONGEST_LABEL:
+            return f"{value[0].upper()}{value[1:].rstrip(' .')}."
+    return None
 
 
 def _message(answer: _Answer, message_id: str) -> JsonObject:

@@ -9,6 +9,8 @@ from callwright.app.sandbox.realtime_config import Json, JsonObject
 
 _LINE = re.compile(r"^\s*\[(\d+):(\d{2})(?::\d{2})?\]\s*(agent|person)\s*:\s*(.*)$", re.IGNORECASE | re.MULTILINE)
 _ENDED_BY = re.compile(r"^\W*ended by\W+(\w+)", re.IGNORECASE | re.MULTILINE)
+_REASON_GIVEN = re.compile(r"\breason for hanging up\W+(\w+)", re.IGNORECASE)
+_MESSAGE_LEFT = re.compile(r"\bvoicemail message was left\b", re.IGNORECASE)
 _GOODBYE = re.compile(
     r"\b(good ?bye|bye|have a (great|good|nice|lovely)|thank you for your time|look forward|take care)\b"
 )
@@ -24,9 +26,16 @@ _OUTCOME_NAMES: Mapping[str, Sequence[str]] = {
     "wrong_number": ("wrong_number", "invalid_number"),
     "no_response": ("no_response", "no_answer", "silent", "inconclusive"),
     "voicemail_left": ("voicemail_left", "voicemail", "left_voicemail"),
-    "incomplete": ("incomplete", "hung_up", "person_hung_up", "abandoned", "inconclusive", "other", "unknown"),
+    "hung_up": ("hung_up", "person_hung_up", "abandoned", "incomplete", "inconclusive"),
+    "incomplete": ("incomplete", "inconclusive", "other", "unknown"),
 }
-_INTEREST = {"goal_achieved": "high", "follow_up_later": "medium", "human_requested": "medium", "incomplete": "low"}
+_INTEREST = {
+    "goal_achieved": "high",
+    "follow_up_later": "medium",
+    "human_requested": "medium",
+    "incomplete": "low",
+    "hung_up": "low",
+}
 _SENTIMENT = {"goal_achieved": "positive", "do_not_call": "negative", "declined": "neutral"}
 _NEXT_ACTION = {
     "goal_achieved": "Send the written estimate and confirm the next appointment.",
@@ -37,6 +46,7 @@ _NEXT_ACTION = {
     "wrong_number": "Correct the phone number of the request.",
     "no_response": "Try again at another time of day.",
     "voicemail_left": "Wait for their call back, then try once more.",
+    "hung_up": "Decide whether to try once more at another time.",
     "incomplete": "Call back to finish the conversation.",
 }
 
@@ -54,11 +64,16 @@ class CallFacts:
 
 
 def call_facts(text: str, intents: Intents) -> CallFacts:
-    """Reads the transcript lines `[00:12] agent: …` and the fact `ended by: person|agent` out of the request's text."""
+    """Reads the request's text: transcript lines `[00:12] agent: …`, and facts such as `ended by: person|agent`,
+    `the agent's reason for hanging up: …` and that the voicemail message was left."""
     turns = [(speaker.lower(), words.strip()) for _, _, speaker, words in _LINE.findall(text)]
     person = [words for speaker, words in turns if speaker == "person"]
     ended = _ENDED_BY.search(text)
-    outcome = _outcome(turns, person, ended is not None and ended.group(1).lower() == "person", intents)
+    reason = _REASON_GIVEN.search(text)
+    outcome = "voicemail_left"
+    if not _MESSAGE_LEFT.search(text):
+        by_person = ended is not None and ended.group(1).lower() == "person"
+        outcome = _outcome(turns, by_person, reason.group(1) if reason else "", intents)
     interest = _INTEREST.get(outcome, "none")
     sentiment = _SENTIMENT.get(outcome, "neutral")
     told = tuple(words.rstrip() for words in person if len(words.split()) >= 3)[:6]
@@ -67,7 +82,8 @@ def call_facts(text: str, intents: Intents) -> CallFacts:
     return CallFacts(outcome, interest, sentiment, points, _NEXT_ACTION[outcome], summary)
 
 
-def _outcome(turns: list[tuple[str, str]], person: list[str], person_ended: bool, intents: Intents) -> str:
+def _outcome(turns: list[tuple[str, str]], by_person: bool, reason: str, intents: Intents) -> str:
+    person = [words for speaker, words in turns if speaker == "person"]
     meant = [intents.of(words) for words in person]
     for intent, outcome in (
         ("opt_out", "do_not_call"),
@@ -87,9 +103,9 @@ def _outcome(turns: list[tuple[str, str]], person: list[str], person_ended: bool
     answers = [words for words in person if len(words.split()) >= 2]
     if took_leave and len(answers) >= _ANSWERS_FOR_A_GOAL:
         return "goal_achieved"
-    if took_leave and not person_ended and len(person) <= 1:
-        return "no_response"
-    return "incomplete"
+    if reason in ("goal_achieved", "follow_up_later", "declined", "human_requested") and answers:
+        return reason
+    return "hung_up" if by_person else "incomplete"
 
 
 def filled(schema: JsonObject, facts: CallFacts) -> Json:

@@ -117,6 +117,19 @@ async def test_outcomes_by_what_the_person_said(
     assert summary.goal_achieved is False
 
 
+@pytest.mark.parametrize(
+    ("fact", "outcome"),
+    [
+        ("a machine answered and the voicemail message was left", "voicemail_left"),
+        ("the agent's reason for hanging up: goal_achieved", "goal_achieved"),
+        ("the agent's reason for hanging up: none given", "other"),
+    ],
+)
+async def test_facts_about_the_end_are_believed(client: AsyncAnthropic, fact: str, outcome: str) -> None:
+    text = f"ended by: agent\n{fact}\n[00:01] agent: Hello?\n[00:03] person: Yes, it is fine."
+    assert (await summary_of(client, text)).outcome == outcome
+
+
 async def test_two_cooperative_turns_cut_off_by_the_person_are_no_goal(client: AsyncAnthropic) -> None:
     cut = GOAL.replace("ended by: agent", "ended by: person").rsplit("[00:14]", 1)[0]
     assert (await summary_of(client, cut)).outcome == "other"
@@ -126,17 +139,28 @@ async def test_two_cooperative_turns_cut_off_by_the_person_are_no_goal(client: A
     ("question", "word"),
     [
         ("How much will the roof cost?", "estimate"),
-        ("Are you licensed?", "licensed"),
+        ("Are you licensed?", "licence"),
         ("Do you have insurance?", "insurance"),
         ("What about a warranty?", "warranty"),
         ("Question: can I pay in instalments?\nWhat else: the price was mentioned.", "pay"),
-        ("Do you like dogs?", "specialist"),
+        ("Do you like dogs?", "office"),
     ],
 )
 async def test_guidance_is_one_short_line_on_the_question(client: AsyncAnthropic, question: str, word: str) -> None:
     advice = await guidance_on(client, question)
     assert word in advice
     assert advice.count(".") <= 2
+
+
+async def test_guidance_tells_the_fact_that_the_request_holds(client: AsyncAnthropic) -> None:
+    message = await client.messages.create(
+        model="claude-haiku-5-5",
+        max_tokens=100,
+        system="Use only the facts given.\n<<<DATA 1\nbudget: 9000\nwarranty: ten years on labour\nDATA 1>>>",
+        messages=[{"role": "user", "content": "How long is your warranty?"}],
+    )
+    assert message.content[0].type == "text"
+    assert message.content[0].text == "Ten years on labour."
 
 
 async def test_usage_model_and_request_id(client: AsyncAnthropic) -> None:

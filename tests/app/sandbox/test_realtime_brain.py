@@ -23,6 +23,8 @@ def reply_to(*memories: Memory | str, tools: frozenset[str] = TOOLS, instruction
         ("Please stop calling me!", "opt_out"),
         ("Don't call this number again.", "opt_out"),
         ("Take me off your list.", "opt_out"),
+        ("Stop.", "opt_out"),
+        ("Let me stop you there, I have a question.", None),
         ("Remove my number, please.", "opt_out"),
         ("Put me on the do-not-call list.", "opt_out"),
         ("No me llamen más, por favor.", "opt_out"),
@@ -112,6 +114,21 @@ def test_it_asks_its_questions_in_order_and_closes() -> None:
     assert last.say.endswith("Thank you, we will send you the estimate. Goodbye!")
     assert last.call == ToolCall("end_call", {"reason": "goal_achieved"})
     assert reply_to(OPENING, Said(last.say), Called("end_call", None), "Bye.") == Reply("Goodbye.")
+
+
+def test_it_offers_a_person_once_where_its_rules_say_so() -> None:
+    rules = INSTRUCTIONS + "\n## Rules\n- Early in the call, say once that a person can call back instead.\n"
+    first = reply_to(OPENING, "Sure.", instructions=rules)
+    assert first.say == f"Got it. If you would rather speak with a person, just say so. {BUDGET}"
+    second = reply_to(OPENING, "Sure.", Said(first.say), "Twelve thousand.", instructions=rules)
+    assert second.say == f"Perfect, thanks. {TIMING}"
+
+
+def test_when_told_that_time_is_almost_up_it_takes_leave() -> None:
+    reply = reply_to(OPENING, Said("Our time is almost up. Is there one last thing?"), "No, nothing.")
+    assert reply.say is not None
+    assert reply.say.endswith("Goodbye.")
+    assert reply.call == ToolCall("end_call", {"reason": "other"})
 
 
 def test_it_says_honestly_that_it_is_an_ai_and_goes_on() -> None:
