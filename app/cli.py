@@ -1,9 +1,11 @@
 """The `callwright` command."""
 
 import asyncio
+import logging
 import os
 import sys
-from collections.abc import Awaitable
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -33,7 +35,8 @@ from callwright.app.settings import Settings
 from callwright.app.stack import children_of, sandboxed, stores
 from callwright.app.state import open_state
 from callwright.app.supervisor import ChildEvent, Supervisor, SupervisorError
-from callwright.bridge.main import BridgeSettings, serve
+from callwright.bridge import main as bridge_process
+from callwright.bridge.settings import BridgeSettings
 from callwright.graphql.schema import export
 from callwright.tasks import dispatcher as dispatcher_process
 from callwright.tasks import worker as worker_process
@@ -118,7 +121,7 @@ def demo(
     personas: PersonasOption = None,
 ) -> None:
     """Start everything, place one call to a persona, and follow it to its summary."""
-    configure_logging("demo")
+    configure_logging("demo", level=logging.WARNING)
     if not (persona.isdigit() and len(persona) == 4 and persona.startswith("01")):
         raise typer.BadParameter("four digits from 0100 to 0199", param_hint="--persona")
     settings = load_settings()
@@ -139,13 +142,32 @@ def web() -> None:
 def bridge() -> None:
     """Stream audio between phones and the voice model."""
     settings = _start("bridge")
-    asyncio.run(_guarded(_bridge(settings)))
+    bridge_process.run(_bridge_settings(settings), lambda: _open_desk(settings))
 
 
-async def _bridge(settings: Settings) -> None:
+@asynccontextmanager
+async def _open_desk(settings: Settings) -> AsyncIterator[DatabaseCallDesk]:
     async with open_state(settings) as state:
-        async with DatabaseCallDesk(state) as desk:
-            await serve(BridgeSettings.of(settings), desk)
+        desk = DatabaseCallDesk(state)
+        try:
+            yield desk
+        finally:
+            await desk.close()
+
+
+def _bridge_settings(settings: Settings) -> BridgeSettings:
+    assert settings.twilio_auth_token is not None
+    assert settings.openai_api_key is not None
+    return BridgeSettings(
+        public_stream_url=settings.bridge_stream_url,
+        twilio_auth_token=settings.twilio_auth_token.get_secret_value(),
+        openai_api_key=settings.openai_api_key.get_secret_value(),
+        openai_base_url=f"{settings.sandbox_url}/v1" if settings.sandbox_url else None,
+        spool_dir=settings.data_dir / "spool",
+        host=settings.bridge_host,
+        port=settings.bridge_port,
+        transcription_model=settings.transcription_model,
+    )
 
 
 @app.command()

@@ -2,11 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import structlog
 import uvicorn
+import uvloop
 from redis.exceptions import RedisError
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
@@ -27,26 +26,20 @@ log = structlog.get_logger(__name__)
 HEALTH_SECONDS = 2.0
 
 
-def create_app(settings: Settings) -> Starlette:
-    """The whole web application; its state is opened and closed with the server."""
-
-    @asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with open_state(settings) as state:
-            app.state.callwright = state
-            app.state.started = time.monotonic()
-            yield
-
-    return Starlette(
+def create_app(state: AppState) -> Starlette:
+    """The whole web application over one process's state."""
+    app = Starlette(
         routes=[
             Route("/health", health),
-            *telephony.routes(),
+            *telephony.carrier_routes(),
             *recordings.routes(),
-            *graphql_routes(settings),
-            *portal_routes(settings),
-        ],
-        lifespan=lifespan,
+            *graphql_routes(state),
+            *portal_routes(state.settings),
+        ]
     )
+    app.state.callwright = state
+    app.state.started = time.monotonic()
+    return app
 
 
 async def health(request: Request) -> JSONResponse:
@@ -87,13 +80,19 @@ async def _redis_answers(state: AppState) -> bool:
 
 def run(settings: Settings) -> None:
     """Serves until SIGTERM. Access logs are off: URLs carry signatures."""
-    uvicorn.run(
-        create_app(settings),
-        host=settings.web_host,
-        port=settings.web_port,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=10,
-        ws_max_size=256 * 1024,
-    )
+    uvloop.run(_serve(settings))
+
+
+async def _serve(settings: Settings) -> None:
+    async with open_state(settings) as state:
+        config = uvicorn.Config(
+            create_app(state),
+            host=settings.web_host,
+            port=settings.web_port,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=10,
+            ws_max_size=256 * 1024,
+        )
+        await uvicorn.Server(config).serve()

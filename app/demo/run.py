@@ -34,7 +34,7 @@ TRANSCRIPT = """
 subscription($id: UUID!) { callTranscript(callId: $id) { speaker text startMs endMs interrupted } }"""
 RESULT = """
 query($id: UUID!) { call(id: $id) {
-  id status outcome callType goalAchieved interestLevel durationSeconds failureReason
+  id phoneNumber status outcome callType goalAchieved interestLevel durationSeconds failureReason
   attempts { number status }
   events { kind data }
   transcript { speaker text startMs endMs interrupted }
@@ -110,10 +110,10 @@ async def place_call(demo: Demo) -> JsonObject:
     result = {
         "callId": call_id,
         "persona": demo.persona,
-        **{key: value for key, value in call.items() if key not in ("id", "events")},
+        **{key: value for key, value in call.items() if key not in ("id", "phoneNumber", "events")},
         "timeline": [event["kind"] for event in call["events"]],
         "recording": await _recording(demo, call_id),
-        "carrier": await _carrier_record(demo),
+        "carrier": await _carrier_record(demo, call["phoneNumber"]),
     }
     if call["summary"] is not None and call["summary"]["doNotCall"]:
         result["nextCall"] = await _initiate(demo)
@@ -145,9 +145,9 @@ async def _recording(demo: Demo, call_id: str) -> JsonObject | None:
     return {"path": str(path), "seconds": round((len(audio) - 58) / 16_000, 2), "bytes": len(audio)}
 
 
-async def _carrier_record(demo: Demo) -> JsonObject:
-    """What the carrier stand-in saw: how often it was asked to dial, how often it did."""
+async def _carrier_record(demo: Demo, phone_number: str) -> JsonObject:
+    """How often the carrier stand-in dialled the number, by its own ledger."""
     base = (demo.settings.sandbox_url or "").rstrip("/")
     seen = json.loads(await demo.client.download(f"{base}/sandbox/calls"))
-    calls = seen["calls"]
+    calls = [call for call in seen["calls"] if call["to"] == phone_number]
     return {"callsPlaced": len(calls), "statuses": [call["status"] for call in calls]}

@@ -16,7 +16,6 @@ from callwright.app.leads.models import Consumer, Lead, Urgency
 
 DEMO_PASSWORD = "callwright-demo"  # noqa: S105 - of accounts that exist in the sandbox only
 CALLER_ID = "+13125550190"
-PROFESSIONAL = {"name": "Professional", "monthly_price_micros": 149_000_000, "included_calls": 100}
 PERSONAS = tuple(f"{number:04d}" for number in range(100, 120) if number != 116)
 _PEOPLE = ("Jordan Ames", "Casey Brooks", "Robin Diaz", "Sam Ellis", "Taylor Fox", "Morgan Gray", "Jamie Hale")
 
@@ -120,7 +119,7 @@ def _numbers(persona: str) -> list[str]:
 async def _professional(session: SystemSession) -> Plan:
     plan = await session.scalar(select(Plan).where(col(Plan.code) == "professional"))
     if plan is None:
-        plan = Plan(code="professional", **PROFESSIONAL)
+        plan = Plan(code="professional", name="Professional", monthly_price_micros=149_000_000, included_calls=100)
         session.add(plan)
         await session.flush()
     return plan
