@@ -84,7 +84,6 @@ class LiveCall:
 
     async def _ring(self) -> bool:
         """From the queue to the answer; False when nobody did."""
-        self.record.queue_ms = self.office.queue_ms()
         if await self._ended_within(SETUP_SECONDS + self.record.queue_ms / 1000):
             return False
         self._set(Status.INITIATED, "initiated")

@@ -52,6 +52,7 @@ class Carrier:
             code = 20429 if quirk.status == 429 else quirk.status + 20_000
             raise TwilioError(code, "Too Many Requests" if quirk.status == 429 else "Service error", quirk.status)
         record = CallRecord(sid=self.office.sids("CA"), account_sid=account_sid, to=order.to, from_=order.from_)
+        record.queue_ms = self.office.queue_ms()
         call = LiveCall(self.office, order, record, persona, self.posts[order.to])
         self._keep(call)
         self._start(call.run(), record.sid)

@@ -81,7 +81,7 @@ class Customer:
         def matching() -> list[Webhook]:
             return [hook for hook in self.webhooks if hook.path == path and fields.items() <= hook.fields.items()]
 
-        async with asyncio.timeout(20), self._news:
+        async with asyncio.timeout(60), self._news:
             await self._news.wait_for(lambda: len(matching()) >= count)
         assert not self.failures, self.failures
         return matching()

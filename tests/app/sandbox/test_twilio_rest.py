@@ -144,7 +144,7 @@ async def test_cancelling_a_queued_call_tells_nobody(shop: Customer) -> None:
         await finished(twilio, shop, "+13125550108")  # takes the only place for a long time
         options = {"url": shop.url + "/twiml", "status_callback": shop.url + "/status", "status_callback_event": EVENTS}
         call = await twilio.client.calls.create_async(to="+13125550107", from_=OURS, **options)
-        assert (call.status, int(str((await call.fetch_async()).queue_time)) > 0) == ("queued", True)
+        assert call.status == "queued" and int(str(call.queue_time)) > 0
         assert (await call.update_async(status="canceled")).status == "canceled"
     assert [hook for hook in shop.webhooks if hook.fields["CallSid"] == call.sid] == []
 
