@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from typing import Any, TypeAlias
 
 from aiohttp import BasicAuth, ClientSession, WSMsgType, web
 from twilio.http.async_http_client import AsyncTwilioHttpClient
@@ -12,6 +13,8 @@ from twilio.request_validator import RequestValidator
 from twilio.rest import Client
 
 from callwright.app.sandbox.server import Sandbox, SandboxSettings
+
+Json: TypeAlias = dict[str, Any]
 
 TOKEN = "test-token"
 ACCOUNT = "AC" + "0" * 32
@@ -35,10 +38,10 @@ class Media:
     socket: web.WebSocketResponse
     headers: dict[str, str]
     signed: bool
-    messages: list[dict[str, object]] = field(default_factory=list)
+    messages: list[Json] = field(default_factory=list)
     stream_sid: str = ""
 
-    async def next(self, event: str) -> dict[str, object]:
+    async def next(self, event: str) -> Json:
         """Reads on to the next message of that kind; fails if the stream ends before."""
         async for message in self:
             if message["event"] == event:
@@ -48,11 +51,11 @@ class Media:
     def __aiter__(self) -> "Media":
         return self
 
-    async def __anext__(self) -> dict[str, object]:
+    async def __anext__(self) -> Json:
         raw = await self.socket.receive()
         if raw.type is not WSMsgType.TEXT:
             raise StopAsyncIteration
-        message: dict[str, object] = json.loads(raw.data)
+        message: Json = json.loads(raw.data)
         self.messages.append(message)
         if message["event"] == "start":
             self.stream_sid = str(message["streamSid"])
@@ -157,10 +160,10 @@ class Carrier:
         client.api.base_url = self.url
         return client
 
-    async def calls(self) -> list[dict[str, object]]:
+    async def calls(self) -> list[Json]:
         """What `/sandbox/calls` tells."""
         async with ClientSession() as session, session.get(self.url + "/sandbox/calls") as response:
-            calls: list[dict[str, object]] = (await response.json())["calls"]
+            calls: list[Json] = (await response.json())["calls"]
             return calls
 
     async def get(self, path: str) -> tuple[int, bytes]:

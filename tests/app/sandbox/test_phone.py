@@ -13,7 +13,7 @@ from twilio.request_validator import RequestValidator
 from callwright.app.sandbox.phone import LONGEST_QUEUE_BYTES, Playback
 from callwright.app.sandbox.server import SandboxSettings
 from callwright.app.sandbox.twilio_webhooks import DialMap
-from tests.app.sandbox.customer import OURS, Carrier, Customer, Media, carrier, customer
+from tests.app.sandbox.customer import OURS, Carrier, Customer, Json, Media, carrier, customer
 
 SECOND = b"\x80" * 8000
 
@@ -31,7 +31,7 @@ async def twilio() -> AsyncIterator[Carrier]:
         yield it
 
 
-async def talk(twilio: Carrier, shop: Customer, to: str = "+13125550112") -> dict[str, object]:
+async def talk(twilio: Carrier, shop: Customer, to: str = "+13125550112") -> Json:
     """One call from its creation to its end; what the carrier saw of it."""
     await twilio.client.calls.create_async(
         to=to, from_=OURS, url=shop.url + "/twiml", status_callback=shop.url + "/status"
@@ -77,9 +77,7 @@ async def test_the_socket_is_opened_as_twilio_does(twilio: Carrier, shop: Custom
 
 def media_audio(media: Media) -> bytes:
     return b"".join(
-        base64.b64decode(message["media"]["payload"])  # type: ignore[index]
-        for message in media.messages
-        if message["event"] == "media"
+        base64.b64decode(message["media"]["payload"]) for message in media.messages if message["event"] == "media"
     )
 
 
@@ -102,7 +100,7 @@ async def test_a_mark_comes_back_when_its_audio_was_played(twilio: Carrier, shop
     shop.bridge = bridge
     call = await talk(twilio, shop)
     assert waited[0] >= 50 and waited[1] >= 100  # frames of 20 ms that passed meanwhile
-    (stream,) = call["streams"]  # type: ignore[misc]
+    (stream,) = call["streams"]
     assert (stream["bytesHeard"], stream["marksEchoed"], stream["clears"]) == (16_000, 3, [])
 
 
@@ -121,7 +119,7 @@ async def test_clear_drops_the_queue_and_returns_every_mark(twilio: Carrier, sho
 
     shop.bridge = bridge
     call = await talk(twilio, shop)
-    (stream,) = call["streams"]  # type: ignore[misc]
+    (stream,) = call["streams"]
     (clear,) = stream["clears"]
     assert clear["droppedMarks"] == 2
     assert clear["heardAfterBytes"] == 8000
@@ -146,7 +144,7 @@ async def test_bad_messages_are_flagged_once_and_change_nothing(twilio: Carrier,
 
     shop.bridge = bridge
     call = await talk(twilio, shop)
-    (stream,) = call["streams"]  # type: ignore[misc]
+    (stream,) = call["streams"]
     assert stream["errors"] == [31950, 31951]
     assert stream["bytesReceived"] == 0
     errors = twilio.sandbox.ledger.entries("twilio", "stream.error")
@@ -162,7 +160,7 @@ async def test_more_than_ten_minutes_of_audio_are_dropped(twilio: Carrier, shop:
 
     shop.bridge = bridge
     call = await talk(twilio, shop)
-    (stream,) = call["streams"]  # type: ignore[misc]
+    (stream,) = call["streams"]
     assert stream["errors"] == [31931]
     assert stream["bytesReceived"] == LONGEST_QUEUE_BYTES
 
@@ -170,7 +168,7 @@ async def test_more_than_ten_minutes_of_audio_are_dropped(twilio: Carrier, shop:
 async def test_closing_the_socket_goes_on_with_the_page(twilio: Carrier, shop: Customer) -> None:
     shop.pages["/twiml"] = shop.connect(after="<Say>We will call again.</Say>")
     call = await talk(twilio, shop)
-    assert [line["text"] for line in call["heard"]] == ["We will call again."]  # type: ignore[attr-defined]
+    assert [line["text"] for line in call["heard"]] == ["We will call again."]
     assert call["endedBy"] == "twiml"
 
 
@@ -204,7 +202,7 @@ async def test_the_person_hears_words_only_when_they_arrive_whole(twilio: Carrie
 
     shop.bridge = bridge
     call = await talk(twilio, shop)
-    assert [line["text"] for line in call["heard"]] == [  # type: ignore[attr-defined]
+    assert [line["text"] for line in call["heard"]] == [
         "Would Tuesday morning suit you?",
         "Would Tuesday … suit you?",
     ]
@@ -231,7 +229,7 @@ async def test_a_refused_upgrade_is_reported_and_the_page_goes_on(twilio: Carrie
     call = await talk(twilio, shop)
     (hook,) = await shop.wait_for("/stream", StreamEvent="stream-error")
     assert hook.signed and hook.fields["StreamError"].startswith("31920")
-    assert [line["text"] for line in call["heard"]] == ["Goodbye."]  # type: ignore[attr-defined]
+    assert [line["text"] for line in call["heard"]] == ["Goodbye."]
 
 
 async def test_a_public_url_is_dialled_locally_and_signed_as_it_stands(shop: Customer) -> None:
@@ -265,7 +263,7 @@ async def test_how_the_server_left_is_noted(
 
     shop.bridge = bridge
     call = await talk(twilio, shop)
-    (stream,) = call["streams"]  # type: ignore[misc]
+    (stream,) = call["streams"]
     assert stream["errors"] == ([] if error is None else [error])
 
 

@@ -111,7 +111,7 @@ async def test_the_fallback_is_asked_when_the_page_fails(twilio: Carrier, shop: 
     (hook,) = await shop.wait_for("/fallback", ErrorCode="11200")
     assert hook.signed
     (call,) = await twilio.calls()
-    assert [line["text"] for line in call["heard"]] == ["Sorry, we will call again."]  # type: ignore[attr-defined]
+    assert [line["text"] for line in call["heard"]] == ["Sorry, we will call again."]
 
 
 async def test_pages_follow_one_another(twilio: Carrier, shop: Customer) -> None:
@@ -120,13 +120,13 @@ async def test_pages_follow_one_another(twilio: Carrier, shop: Customer) -> None
     await place(twilio, shop, "+13125550112")
     await shop.wait_for("/status", CallStatus="completed")
     (call,) = await twilio.calls()
-    assert " ".join(line["text"] for line in call["heard"]) == "One. Two. Two."  # type: ignore[attr-defined]
+    assert " ".join(line["text"] for line in call["heard"]) == "One. Two. Two."
     assert call["endedBy"] == "twiml"
     assert [entry.facts["verb"] for entry in twilio.sandbox.ledger.entries("twilio", "twiml.ignored")] == ["Play"]
 
 
 async def test_a_call_is_transferred_by_new_twiml(twilio: Carrier, shop: Customer) -> None:
-    stopped = []
+    stopped: list[Json] = []
 
     async def bridge(media: Media) -> None:
         await media.next("media")
@@ -143,11 +143,11 @@ async def test_a_call_is_transferred_by_new_twiml(twilio: Carrier, shop: Custome
     assert int(hook.fields["DialCallDuration"]) > 0
     await shop.wait_for("/status", CallStatus="completed", CallSid=sid)
     (call,) = await twilio.calls()
-    (leg,) = call["legs"]  # type: ignore[misc]
+    (leg,) = call["legs"]
     assert leg["sid"] == hook.fields["DialCallSid"]
     assert leg["said"][0]["text"] == "Hi, this is Dana at the office. How can I help you?"
-    assert call["heard"][0]["text"] == leg["said"][0]["text"]  # type: ignore[index]
-    assert stopped[0]["callSid"] == sid  # type: ignore[index]
+    assert call["heard"][0]["text"] == leg["said"][0]["text"]
+    assert stopped[0]["callSid"] == sid
     (row,) = await twilio.client.calls.list_async(parent_call_sid=sid)
     assert (row.direction, row.status) == ("outbound-dial", "completed")
 
