@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from zoneinfo import ZoneInfo
+from typing import Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import structlog
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -17,12 +18,15 @@ from callwright.app.leads.models import Consumer, Lead
 log = structlog.get_logger(__name__)
 
 
+Voice = Literal["alloy", "ash", "ballad", "cedar", "coral", "echo", "marin", "sage", "shimmer", "verse"]
+
+
 class AgentSettings(BaseModel):
     """`Business.agent_settings`: the voice, and facts such as prices and hours that the agent may tell."""
 
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(extra="ignore", coerce_numbers_to_str=True)
 
-    voice: str = Field(default="marin", pattern=r"^[a-z0-9_-]{1,64}$")
+    voice: Voice = "marin"
     facts: dict[str, str] = Field(default_factory=dict, max_length=40)
 
 
@@ -62,7 +66,7 @@ async def load_facts(session: SystemSession, call: Call, *, now: datetime, max_s
         person_name=consumer.full_name,
         category=lead.category,
         lead=_lead_details(lead),
-        today=now.astimezone(ZoneInfo(business.time_zone)).date(),
+        today=_day(business, now),
         max_seconds=max_seconds,
         business_facts=chosen.facts,
         voice=chosen.voice,
@@ -77,6 +81,15 @@ def agent_settings(business: Business) -> AgentSettings:
         fields = sorted({str(problem["loc"][0]) for problem in error.errors() if problem["loc"]})
         log.warning("agent.settings_unusable", business_id=str(business.id), fields=fields)
         return AgentSettings()
+
+
+def _day(business: Business, now: datetime) -> date:
+    try:
+        return now.astimezone(ZoneInfo(business.time_zone)).date()
+    except (ZoneInfoNotFoundError, ValueError):
+        # A mistyped zone must not keep a call from being held.
+        log.warning("agent.time_zone_unknown", business_id=str(business.id))
+        return now.date()
 
 
 def _lead_details(lead: Lead) -> dict[str, str]:

@@ -37,7 +37,10 @@ class RecordingStore:
     def __init__(self, settings: Settings) -> None:
         """A store on `recordings_url` (`s3://bucket/prefix`, credentials from the environment) or the data folder."""
         if settings.recordings_url is None:
-            self._store: ObjectStore = LocalStore(settings.data_dir.resolve() / "recordings", mkdir=True)
+            folder = settings.data_dir.resolve() / "recordings"
+            # What people said is for this account alone.
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._store: ObjectStore = LocalStore(folder)
             return
         try:
             self._store = from_url(settings.recordings_url)
