@@ -9,7 +9,7 @@ import pytest
 
 from callwright.app.sandbox.server import SandboxSettings
 from callwright.app.sandbox.twilio_webhooks import Delivery
-from tests.app.sandbox.customer import OURS, Carrier, Customer, Media, carrier, customer
+from tests.app.sandbox.customer import OURS, Carrier, Customer, Json, Media, carrier, customer
 
 EVENTS = ["initiated", "ringing", "answered", "completed"]
 
