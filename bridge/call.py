@@ -9,6 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import structlog
+from openai import AsyncOpenAI
+from picows import WSMsgType, WSTransport, ws_connect
+
 from callwright.app.calls.conversation import CallBrief, CallDesk, CallReport, StreamRefused
 from callwright.bridge import actions as act
 from callwright.bridge import events as ev
@@ -20,8 +23,6 @@ from callwright.bridge.playout import BYTES_PER_MS
 from callwright.bridge.recorder import Recorder, SpoolFile
 from callwright.bridge.settings import BridgeSettings
 from callwright.bridge.twilio import PhoneFrames, PhoneWire
-from openai import AsyncOpenAI
-from picows import WSMsgType, WSTransport, ws_connect
 
 _TEXT = WSMsgType.TEXT
 _BACKLOG_FRAMES = 500  # 10 s of audio kept while the desk and the model are being reached; then the oldest is lost

@@ -156,6 +156,7 @@ class Conversation:
 
     def _model_ready(self, _: ev.ModelReady) -> None:
         self._stage.timers.cancel(Timer.MODEL_STALL)
+        self._stage.ready_ms = self._stage.at_ms
         self._stage.voice.ready()
         self._watch_model()
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 
 import structlog
+
 from callwright.app.calls.conversation import CallBrief, CallDesk, CallReport
 from callwright.bridge import actions as act
 from callwright.bridge import events as ev

@@ -9,12 +9,13 @@ from contextlib import AbstractAsyncContextManager
 
 import structlog
 import uvloop
+from openai import AsyncOpenAI
+
 from callwright.app.calls.conversation import CallDesk
 from callwright.app.compliance.optout import is_opt_out
 from callwright.bridge.call import Services
 from callwright.bridge.server import BridgeServer
 from callwright.bridge.settings import BridgeSettings
-from openai import AsyncOpenAI
 
 
 async def serve(settings: BridgeSettings, desk: CallDesk, *, on_ready: Callable[[int], None] | None = None) -> None:

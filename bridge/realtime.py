@@ -8,12 +8,13 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 
 import orjson
-from callwright.app.calls.conversation import CallBrief, VoiceUsage
-from callwright.bridge import events as ev
-from callwright.bridge.actions import CreateResponse
 from openai import AsyncOpenAI
 from openai.types.realtime import RealtimeSessionCreateRequestParam
 from openai.types.realtime.realtime_tools_config_param import RealtimeToolsConfigParam
+
+from callwright.app.calls.conversation import CallBrief, VoiceUsage
+from callwright.bridge import events as ev
+from callwright.bridge.actions import CreateResponse
 
 SILENCE_MS = (
     500  # of the server's voice detector; the SDK and the servers disagree on the default, so it is always sent

@@ -5,10 +5,11 @@ from http import HTTPStatus
 from urllib.parse import urlsplit
 
 import orjson
-from callwright.bridge.call import Call, Services
-from callwright.bridge.legs import PHONE_FRAME_BYTES
 from picows import WSListener, WSUpgradeRequest, WSUpgradeResponse, WSUpgradeResponseWithListener, ws_create_server
 from twilio.request_validator import RequestValidator
+
+from callwright.bridge.call import Call, Services
+from callwright.bridge.legs import PHONE_FRAME_BYTES
 
 _CHECK_SECONDS = 1.0
 _PARTING_SECONDS = 10.0  # for calls told to stop at the end of a drain

@@ -37,6 +37,7 @@ class Stage:
         self.opted_out = False
         self.human_requested = False
         self.opening_heard = False
+        self.ready_ms: int | None = None  # when the model could first hear
         self.person_speaking = False  # by the model's judgement
         self.interruptions = 0
         self.truncations = 0

@@ -1,6 +1,7 @@
 """What the voice model may do besides speaking: ask for guidance, record an opt-out, call for a human, end the call."""
 
 import orjson
+
 from callwright.app.calls.conversation import EndCause
 from callwright.bridge.actions import AnswerTool, AskGuidance, Purpose
 from callwright.bridge.ending import Ending

@@ -16,7 +16,9 @@ _AFTERTHOUGHT_MS = 1_500  # a short "yes" just before the agent's end is an answ
 STILL_THERE_MS = 8_000
 GIVE_UP_MS = 20_000
 _SCREENED_WAIT_MS = 30_000  # a screened person takes longer than one who already holds the phone
-_STALE_MS = 3_000  # the model's notice may lag by its set-up, not by more
+_NOTICE_MS = 600  # the model notices speech at most this long after its end
+_CATCH_UP_MS = 1_000  # once ready, it goes through what was said before in this time,
+_STALE_MS = 3_000  # and what was said may be this old
 _OPENINGS = 2  # the opening is said again when it was cut off, once
 
 
@@ -141,9 +143,12 @@ class TurnTaking:
 
     def _beginning(self) -> int:
         """Where the utterance the model just noticed began by our own meter, which knows it sooner; now, when it was too soft for it."""
-        acoustics, at_ms = self._stage.acoustics, self._stage.at_ms
+        stage = self._stage
+        acoustics, at_ms = stage.acoustics, stage.at_ms
         run = acoustics.run_from_ms
-        if run == self._claimed_run or acoustics.silence_ms(at_ms) > _STALE_MS:
+        catching_up = stage.ready_ms is not None and at_ms - stage.ready_ms < _CATCH_UP_MS
+        stale = acoustics.silence_ms(at_ms) > (_STALE_MS if catching_up else _NOTICE_MS)
+        if run == self._claimed_run or stale:
             return at_ms
         self._claimed_run = run
         return run

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 
 import orjson
+
 from callwright.bridge.events import DigitPressed, MarkReached, PhoneAudio, PhoneEvent, PhoneGone, StreamStarted
 from callwright.bridge.playout import BYTES_PER_MS
 

@@ -46,7 +46,7 @@ def tone(hertz: float, ms: int, level: int = 8_000) -> bytes:
 
 
 def _noise(ms: int) -> bytes:
-    generator = random.Random(7)  # noqa: S311 - test audio
+    generator = random.Random(7)
     return bytes(mulaw(generator.randint(-9_000, 9_000)) for _ in range(ms * 8))
 
 

@@ -119,7 +119,9 @@ def test_channels_stay_as_long_as_the_stream(steps: list[tuple[str, int]]) -> No
         elif step == "cut":
             tape.recorder.cut(at_ms)
         elif step == "old":
-            tape.recorder.person(max(0, at_ms - value), b"\x31" * min(FRAME, 8 * min(value, at_ms)))
+            start, length = max(0, at_ms - value), min(FRAME, 8 * min(value, at_ms))
+            tape.recorder.person(start, b"\x31" * length)
+            end = max(end, start + length // 8) if length else end
         else:
             at_ms += value
     tape.recorder.close(at_ms)
