@@ -1,11 +1,14 @@
-"""The `callwright` command."""
+"""The `callwright` command.
+
+Each command imports its own process inside the function: starting one must not load the SDKs of all the others, which
+would cost seconds of start-up a process.
+"""
 
 import asyncio
 import logging
 import os
 import sys
-from collections.abc import AsyncIterator, Awaitable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -14,32 +17,12 @@ import typer
 from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
-from sqlalchemy import func, select
-from sqlmodel import col
 
-from callwright.app import web as web_process
-from callwright.app.accounts.actor import Actor
-from callwright.app.accounts.models import User
-from callwright.app.accounts.tokens import create_api_token
-from callwright.app.calls.desk import DatabaseCallDesk
 from callwright.app.calls.lifecycle import CallType
-from callwright.app.database.migrate import downgrade, upgrade
-from callwright.app.database.sessions import Database
-from callwright.app.demo.run import run_demo
-from callwright.app.demo.seed import DEMO_PASSWORD, PERSONAS, add_lead, seed_marketplace
-from callwright.app.doctor import examine
 from callwright.app.errors import CallwrightError, ErrorCode
 from callwright.app.localstore import EmbeddedStoreError
 from callwright.app.logs import configure_logging
 from callwright.app.settings import Settings
-from callwright.app.stack import children_of, sandboxed, stores
-from callwright.app.state import open_state
-from callwright.app.supervisor import ChildEvent, Supervisor, SupervisorError
-from callwright.bridge import main as bridge_process
-from callwright.bridge.settings import BridgeSettings
-from callwright.graphql.schema import export
-from callwright.tasks import dispatcher as dispatcher_process
-from callwright.tasks import worker as worker_process
 
 app = typer.Typer(help="AI phone calls people can trust.", no_args_is_help=True, pretty_exceptions_enable=False)
 out = Console()
@@ -76,13 +59,17 @@ def up(
     """Run every process on this machine, on embedded stores where none are set."""
     configure_logging("up")
     settings = load_settings()
+    if not sandbox:
+        _require_keys(settings)
+    asyncio.run(_guarded(_up(settings, personas, sandbox=sandbox, speed=speed)))
+
+
+async def _up(settings: Settings, personas: Path | None, *, sandbox: bool, speed: float | None) -> None:
+    from callwright.app.stack import children_of, sandboxed, stores
+    from callwright.app.supervisor import Supervisor
+
     if sandbox:
         settings = sandboxed(settings, speed=speed)
-    _require_keys(settings)
-    asyncio.run(_guarded(_up(settings, personas)))
-
-
-async def _up(settings: Settings, personas: Path | None) -> None:
     async with stores(settings) as ready:
         if ready.in_sandbox:
             await _welcome_to_sandbox(ready)
@@ -94,6 +81,9 @@ async def _up(settings: Settings, personas: Path | None) -> None:
 
 
 async def _welcome_to_sandbox(settings: Settings) -> None:
+    from callwright.app.database.sessions import Database
+    from callwright.app.demo.seed import DEMO_PASSWORD, PERSONAS, add_lead, seed_marketplace
+
     assert settings.database_url is not None
     database = Database(settings.database_url)
     try:
@@ -108,7 +98,7 @@ async def _welcome_to_sandbox(settings: Settings) -> None:
     )
 
 
-def _say(event: ChildEvent) -> None:
+def _say(event: object) -> None:
     out.print(f"{datetime.now(UTC):%H:%M:%S} {event}", highlight=False)
 
 
@@ -121,6 +111,8 @@ def demo(
     personas: PersonasOption = None,
 ) -> None:
     """Start everything, place one call to a persona, and follow it to its summary."""
+    from callwright.app.demo.run import run_demo
+
     configure_logging("demo", level=logging.WARNING)
     if not (persona.isdigit() and len(persona) == 4 and persona.startswith("01")):
         raise typer.BadParameter("four digits from 0100 to 0199", param_hint="--persona")
@@ -135,51 +127,36 @@ def demo(
 def web() -> None:
     """Serve GraphQL, portals, TwiML and webhooks."""
     settings = _start("web")
-    web_process.run(settings)
+    from callwright.app import web as process
+
+    process.run(settings)
 
 
 @app.command()
 def bridge() -> None:
     """Stream audio between phones and the voice model."""
     settings = _start("bridge")
-    bridge_process.run(_bridge_settings(settings), lambda: _open_desk(settings))
+    from callwright.bridge import process
 
-
-@asynccontextmanager
-async def _open_desk(settings: Settings) -> AsyncIterator[DatabaseCallDesk]:
-    async with open_state(settings) as state:
-        desk = DatabaseCallDesk(state)
-        try:
-            yield desk
-        finally:
-            await desk.close()
-
-
-def _bridge_settings(settings: Settings) -> BridgeSettings:
-    assert settings.twilio_auth_token is not None
-    assert settings.openai_api_key is not None
-    return BridgeSettings(
-        public_stream_url=settings.bridge_stream_url,
-        twilio_auth_token=settings.twilio_auth_token.get_secret_value(),
-        openai_api_key=settings.openai_api_key.get_secret_value(),
-        openai_base_url=f"{settings.sandbox_url}/v1" if settings.sandbox_url else None,
-        spool_dir=settings.data_dir / "spool",
-        host=settings.bridge_host,
-        port=settings.bridge_port,
-        transcription_model=settings.transcription_model,
-    )
+    process.run(settings)
 
 
 @app.command()
 def worker() -> None:
     """Run the Dramatiq actors that dial, summarise, notify and audit."""
-    worker_process.run(_start("worker"))
+    settings = _start("worker")
+    from callwright.tasks import worker as process
+
+    process.run(settings)
 
 
 @app.command()
 def dispatcher() -> None:
     """Release due work: admission, outbox, sweeps."""
-    dispatcher_process.run(_start("dispatcher"))
+    settings = _start("dispatcher")
+    from callwright.tasks import dispatcher as process
+
+    process.run(settings)
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
@@ -193,6 +170,8 @@ def migrate(
     to: Annotated[str, typer.Option(help="A revision, `head`, or `base` to take everything down.")] = "head",
 ) -> None:
     """Bring the database to a revision."""
+    from callwright.app.database.migrate import downgrade, upgrade
+
     settings = load_settings()
     if not settings.database_url:
         err.print("[red]DATABASE_URL is not set.[/red] `callwright up` migrates its embedded database by itself.")
@@ -204,6 +183,8 @@ def migrate(
 @app.command()
 def schema() -> None:
     """Print the GraphQL schema."""
+    from callwright.graphql.schema import export
+
     sys.stdout.write(export())
 
 
@@ -222,6 +203,14 @@ def token(
 
 
 async def _token(database_url: str, email: str, name: str, days: int) -> str:
+    from sqlalchemy import func, select
+    from sqlmodel import col
+
+    from callwright.app.accounts.actor import Actor
+    from callwright.app.accounts.models import User
+    from callwright.app.accounts.tokens import create_api_token
+    from callwright.app.database.sessions import Database
+
     database = Database(database_url)
     try:
         async with database.system() as session:
@@ -241,6 +230,9 @@ async def _token(database_url: str, email: str, name: str, days: int) -> str:
 @app.command()
 def doctor(sandbox: Annotated[bool, typer.Option(help="Check for running in the sandbox.")] = False) -> None:
     """Check settings, stores, keys and reachability, and say what to do."""
+    from callwright.app.doctor import examine
+    from callwright.app.stack import sandboxed
+
     settings = load_settings()
     findings = asyncio.run(examine(sandboxed(settings) if sandbox else settings))
     table = Table("check", "", "found", "what to do")
@@ -270,6 +262,8 @@ def _require_keys(settings: Settings) -> None:
 
 async def _guarded(work: Awaitable[T]) -> T:
     """An expected failure becomes one line and exit code 1."""
+    from callwright.app.supervisor import SupervisorError
+
     try:
         return await work
     except (CallwrightError, EmbeddedStoreError, SupervisorError) as error:

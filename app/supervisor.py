@@ -136,7 +136,7 @@ class _Running:
 
 
 class Supervisor:
-    """Starts children in order, each when the one before is ready; restarts what dies; stops them in reverse.
+    """Starts all children, waits until each is ready; restarts what dies; stops them in reverse order.
 
     As a context manager it has everything ready on entry and stopped on exit. `run` does the same until a signal.
     Children are sessions of their own, so that Ctrl-C in a terminal reaches only the supervisor, and die with it.
@@ -200,6 +200,7 @@ class Supervisor:
             running = _Running(child, await self._spawn(child), time.monotonic())
             self._running.append(running)
             running.keeper = asyncio.create_task(self._keep(running), name=f"keep {child.name}")
+        for running in self._running:
             await self._wait_up(running)
 
     async def _wait_up(self, running: _Running) -> None:

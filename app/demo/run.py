@@ -82,10 +82,10 @@ async def run_demo(
             signed_in = await client.execute(SIGN_IN, {"email": place.owner_email, "password": DEMO_PASSWORD})
             client.token = signed_in["signIn"]["token"]
             result = await place_call(Demo(client, ready, persona, call_type, lead_id, Story(console)))
-    if as_json:
-        print(json.dumps(result, indent=2))  # noqa: T201 - the command's output
-    else:
-        print_result(console, result)
+            if as_json:
+                print(json.dumps(result, indent=2), flush=True)  # noqa: T201 - the command's output
+            else:
+                print_result(console, result)
     return 0
 
 

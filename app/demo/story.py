@@ -35,7 +35,7 @@ def print_result(console: Console, result: JsonObject) -> None:
     summary = result["summary"]
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold")
-    table.add_column()
+    table.add_column(overflow="fold")
     table.add_row("status", readable(result["status"]))
     table.add_row("outcome", readable(result["outcome"]))
     if summary is not None:
