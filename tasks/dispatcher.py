@@ -29,6 +29,8 @@ RELEASED_AT_ONCE = 100
 CONSIDERED_AT_ONCE = 50
 SWEEP_SECONDS = 5.0
 RECONNECT_SECONDS = 1.0
+LISTEN_SECONDS = 0.5
+STOP_SECONDS = 15.0
 # What a store that is away raises; the next beat tries again.
 _STORE_ERRORS = (SQLAlchemyError, psycopg.Error, RedisError, DramatiqError, OSError)
 
@@ -75,7 +77,9 @@ class Dispatcher:
                     await self._pause(RECONNECT_SECONDS)
                 await self._until_woken()
         finally:
-            for helper in helpers:
+            self.stop()
+            _, late = await asyncio.wait(helpers, timeout=STOP_SECONDS)
+            for helper in late:
                 helper.cancel()
             await asyncio.gather(*helpers, return_exceptions=True)
 
@@ -116,8 +120,10 @@ class Dispatcher:
                 async with await self._connect() as connection:
                     await connection.execute(f"LISTEN {DUE_CHANNEL}")
                     self._wake.set()  # whatever was announced while nobody listened
-                    async for _ in connection.notifies():
-                        self._wake.set()
+                    while not self._stopping.is_set():
+                        # Cancelling a wait makes psycopg cancel at the server for seconds: it ends by itself instead.
+                        async for _ in connection.notifies(timeout=LISTEN_SECONDS):
+                            self._wake.set()
             except (psycopg.Error, OSError) as error:
                 log.warning("dispatcher.listen_lost", error=type(error).__name__)
             await self._pause(RECONNECT_SECONDS)

@@ -1,6 +1,5 @@
 """What follows an attempt's end: retries with backoff, final states, the summary asked for exactly once."""
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import hypothesis
@@ -78,8 +77,8 @@ def ending(database: Database, settings: Settings, clock: SettableClock, world: 
 
 
 @pytest.fixture
-async def call(world: World) -> AsyncIterator[Call]:
-    yield await world.call()
+async def call(world: World) -> Call:
+    return await world.call()
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The sweeps: whatever was lost on the way (answers, callbacks, jobs, processes) is found and settled, never redialled."""
+"""The sweeps: whatever was lost on the way (answers, callbacks, jobs) is found and settled, and never redialled."""
 
 import asyncio
 from collections.abc import AsyncIterator
