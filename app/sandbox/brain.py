@@ -202,7 +202,7 @@ def _go_on(situation: _Situation, words: str) -> Reply:
         offer = f" {_OFFER}" if situation.prompt.offers_person and not offered else ""
         return Reply(f"{words}{offer} {question}")
     closing = situation.prompt.closing or "That is all I needed. Thank you for your time. Goodbye."
-    return _goodbye(situation, f"{words} {closing}", "goal_achieved")
+    return _goodbye(situation, closing if words in _ACKNOWLEDGED else f"{words} {closing}", "goal_achieved")
 
 
 def _goodbye(situation: _Situation, words: str, reason: str) -> Reply:
