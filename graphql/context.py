@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import strawberry
 from strawberry.extensions import SchemaExtension
+from strawberry.types.graphql import OperationType
 
 from callwright.app.accounts.actor import Actor
 from callwright.app.accounts.models import User
@@ -89,6 +90,10 @@ class OperationScope(SchemaExtension):
     async def on_operation(self) -> AsyncIterator[None]:
         context: Context = self.execution_context.context.for_operation()
         self.execution_context.context = context
+        if context.connection_params is None:
+            # Over HTTP, where Strawberry would run a subscription as if it were a query.
+            allowed = self.execution_context.allowed_operations
+            self.execution_context.allowed_operations = set(allowed) - {OperationType.SUBSCRIPTION}
         try:
             yield
         finally:

@@ -6,7 +6,9 @@ from uuid import uuid4
 
 import structlog
 from graphql import GraphQLError, GraphQLSyntaxError
+from strawberry.exceptions import MissingQueryError
 from strawberry.extensions import SchemaExtension
+from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 from strawberry.types.execution import ExecutionResult, StreamExecutionResult
 
 from callwright.app.errors import CallwrightError
@@ -47,10 +49,10 @@ def _present(error: GraphQLError) -> GraphQLError:
         return _coded(error, error.message, VALIDATION_FAILED)
     if isinstance(cause, CallwrightError):
         return _coded(error, cause.message, cause.code, field=cause.field, rule=cause.rule, remedy=cause.remedy)
+    if isinstance(cause, CannotGetOperationTypeError | InvalidOperationTypeError | MissingQueryError):
+        return _coded(error, error.message or "There is no operation in the document.", BAD_REQUEST)
     if isinstance(cause, TimeoutError):
         return _coded(error, "The operation took too long. Ask for less at once.", TIMED_OUT)
-    if isinstance(cause, RecursionError):
-        return _coded(error, "The document is nested too deeply.", TOO_DEEP)
     error_id = str(uuid4())
     # Neither the message nor the values: both may hold a person's data.
     frames = traceback.extract_tb(cause.__traceback__)[-8:]

@@ -1,6 +1,7 @@
 """Following a call over `graphql-transport-ws`: the row as it is, every change, every turn once, and a clean end."""
 
 import asyncio
+import json
 from datetime import timedelta
 
 import pytest
@@ -191,7 +192,7 @@ async def test_nothing_is_left_when_a_follower_leaves(
         await socket.next()
         assert await _followers(state.live.redis, phone) == 1
         if leaves == "complete":
-            await socket.connection.send('{"type": "complete", "id": "%s"}' % operation)
+            await socket.connection.send(json.dumps({"type": "complete", "id": operation}))
             await _until_nobody_follows(state, phone)
             # The connection is as good as before.
             await socket.start("{ me { role } }")
