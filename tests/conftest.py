@@ -4,7 +4,6 @@ import itertools
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
@@ -17,9 +16,7 @@ from callwright.app.database.migrate import upgrade
 from callwright.app.database.sessions import Database
 from callwright.app.events.embedded import start as start_valkey
 from callwright.app.settings import Settings
-
-if TYPE_CHECKING:
-    from callwright.app.state import AppState
+from callwright.app.state import AppState, open_state
 from tests.world import World
 
 _numbers = itertools.count(1)
@@ -118,9 +115,7 @@ def world(database: Database) -> World:
 
 
 @pytest.fixture
-async def state(settings: Settings, clock: SettableClock) -> AsyncIterator["AppState"]:
+async def state(settings: Settings, clock: SettableClock) -> AsyncIterator[AppState]:
     """Everything a process holds, on the test's stores and clock."""
-    from callwright.app.state import open_state
-
     async with open_state(settings, clock=clock) as state:
         yield state

@@ -1,7 +1,7 @@
 """Makes the people, businesses, leads and calls that a test's story needs."""
 
 import itertools
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from callwright.app.accounts.actor import Actor
@@ -117,7 +117,7 @@ class World:
                         wording="I agree to receive calls, also with an artificial voice, about my request.",
                         seller=business.name,
                         method="web form",
-                        obtained_at=datetime.now(UTC),
+                        obtained_at=datetime.now(UTC) - timedelta(days=1),
                     )
                 )
         return lead
