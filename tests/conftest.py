@@ -1,6 +1,7 @@
 """Real stores for every test: one Postgres and one Valkey a test process, a fresh migrated database a test."""
 
 import itertools
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -36,9 +37,19 @@ class SettableClock:
 
 
 @pytest.fixture(scope="session")
-def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A server with a migrated database named `template`."""
-    server = start_postgres(tmp_path_factory.mktemp("pg"), durable=False)
+def store_dir() -> Iterator[Path]:
+    """A folder for stores that run as another account than root.
+
+    Not one of pytest's: every pytest that starts closes the folder above them to other accounts, also a running one's.
+    """
+    with tempfile.TemporaryDirectory(prefix="callwright-test-") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def postgres_url(store_dir: Path) -> Iterator[str]:
+    """A server with a migrated template database."""
+    server = start_postgres(store_dir / "postgres", durable=False)
     try:
         url = server.url.replace("+psycopg", "", 1)
         with psycopg.connect(url, autocommit=True) as connection:
@@ -50,8 +61,8 @@ def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def valkey_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    server = start_valkey(tmp_path_factory.mktemp("vk"))
+def valkey_url(store_dir: Path) -> Iterator[str]:
+    server = start_valkey(store_dir / "valkey")
     try:
         yield server.url
     finally:

@@ -65,10 +65,10 @@ class RunningStack:
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
+def stack(store_dir: Path) -> Iterator[RunningStack]:
     """Runs in a thread with a loop of its own, so that every test's loop can use it."""
     settings = on_free_ports(
-        sandboxed(Settings(_env_file=None, data_dir=tmp_path_factory.mktemp("stack")), port=free_port(), speed=SPEED)
+        sandboxed(Settings(_env_file=None, data_dir=store_dir / "stack"), port=free_port(), speed=SPEED)
     ).model_copy(
         update={
             "retry_base_seconds": 0.5,
