@@ -22,7 +22,7 @@ from pathlib import Path
 import structlog
 from aiohttp import web
 
-from callwright.app.sandbox import realtime
+from callwright.app.sandbox import claude, realtime
 from callwright.app.sandbox.hearing import Ear
 from callwright.app.sandbox.ledger import Ledger
 from callwright.app.sandbox.persona import BUILT_IN, Directory, PersonaError, load
@@ -96,7 +96,7 @@ class Sandbox:
         app = web.Application(client_max_size=32 * 2**20)
         app.add_routes(TwilioRest(self.carrier, self.settings.auth_token).routes())
         app.add_routes(realtime.routes(self.speaker, self.ear, self.ledger))
-        # TMP app.add_routes(claude.routes(self.ledger))
+        app.add_routes(claude.routes(self.ledger))
         app.add_routes(self.ledger.routes())
         app.add_routes([web.get("/sandbox/calls", self._calls), web.get("/sandbox/health", self._health)])
         return app
