@@ -78,29 +78,30 @@ def test_every_listed_number_has_a_persona() -> None:
     "questions",
     [
         {
-            "Can you tell me more about the problem?": "work is still needed",
-            "How soon would you like to start?": "two weeks",
-            "What is your budget for the project?": "eight thousand",
-            "Is 12 Main Street the address of the property?": "right address",
-            "Do you own the house, and is anyone else part of the decision?": "own the house",
+            "What exactly do you need done, and how urgent is it?": "fairly urgent",
+            "When would you like the work to happen?": "two weeks",
+            "What budget do you have in mind?": "eight thousand",
+            "What is the address, and is there anything we should know about getting in?": "driveway",
+            "Are you the person who decides, or does somebody else decide with you?": "own the house",
         },
         {
-            "Does the appointment on Tuesday at ten still work for you?": "keep the appointment",
-            "Is 12 Main Street the correct address?": "right address",
-            "Is there a gate code or a pet we should know about?": "driveway",
-            "Is there anything else before the visit?": "",
+            "Is the date and time of your appointment still fine for you?": "keep the appointment",
+            "Is the address we have for you still the right one?": "address in my request",
+            "Is there anything we should know about parking or getting in?": "no pets",
+            "Who will be there, and is this the best number to reach them?": "best number",
         },
         {
-            "How did the work on your roof go?": "nine out of ten",
-            "Would you recommend us to a neighbour?": "definitely",
-            "Is this a good number to call you back?": "this number",
-            "Are there any further projects?": "",
+            "Was the work done to your satisfaction?": "very happy",
+            "How would you rate it on a scale from one to five?": "five out of five",
+            "Is there anything left that we should come back for?": "nothing else",
+            "Would you be happy to be quoted, or to use us again?": "definitely",
         },
         {
-            "You asked us to call. What kind of work do you have in mind?": "work is still needed",
+            "How can we help you?": "described in my request",
+            "Could you tell me a little more about it?": "a week ago",
+            "How soon do you need this?": "As soon as possible",
+            "When is the best time for the office to come back to you?": "Weekday mornings",
             "Would you like to compare other quotes?": "quote",
-            "When would you like it to start?": "two weeks",
-            "How much would you like to spend?": "eight thousand",
         },
     ],
     ids=["qualify_lead", "confirm_appointment", "follow_up", "consumer_callback"],
@@ -169,6 +170,19 @@ def test_somebody_talks_over_the_agent() -> None:
     talk.say(OPENING)
     assert 1500 <= talk.callee.said[-1].start_ms - start <= 1700
     assert talk.callee.said[-1].text.startswith("Yes, yes, hold on")
+
+
+def test_somebody_who_interrupted_lets_the_agent_finish_and_interrupts_again() -> None:
+    talk = Talk.to("+13125550110")
+    talk.wait(2)
+    talk.say(OPENING.split(".")[0])
+    talk.wait(6)
+    assert talk.callee.said[-1].text.startswith("Yes, yes")
+    assert talk.ask(OPENING) == "Okay, I see. Go ahead then."
+    start = talk.callee.now_ms
+    talk.say("What exactly do you need done, and how urgent is it?")
+    assert 1200 - FRAME_MS <= talk.callee.said[-1].start_ms - start <= 1400
+    assert talk.callee.said[-1].text.startswith("Sorry, let me stop you")
 
 
 def test_an_agent_that_falls_silent_when_interrupted_is_not_answered_twice() -> None:
