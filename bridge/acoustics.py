@@ -1,4 +1,6 @@
-"""What can be told from the person's audio alone: speech, pauses, and a machine's beep. Mu-law, 8 kHz, any frame length."""
+"""What can be told from the person's audio alone: speech, pauses, and a machine's beep. Mu-law, 8 kHz, any frame
+length.
+"""
 
 import math
 
@@ -28,6 +30,7 @@ class Acoustics:
     """Follows one line. Times are stream milliseconds at the end of the frame last heard."""
 
     __slots__ = (
+        "_before_tone",
         "_monologue_from",
         "_run_from",
         "_tone_hz",
@@ -45,6 +48,7 @@ class Acoustics:
         self._monologue_from = 0
         self._tone_hz = 0.0
         self._tone_ms = 0
+        self._before_tone = (self.last_voiced_ms, 0, 0, 0)
 
     @property
     def run_from_ms(self) -> int:
@@ -71,12 +75,14 @@ class Acoustics:
         if loud * _LOUD_SHARE < len(audio) or not loud:
             self._tone_over(at_ms - length)
             return
-        if tones and self._is_tone(audio, length):
-            # A tone this short may still be a vowel, which must count as speech.
-            if self._tone_ms >= _BEEP_MS // 2:
-                return
-        else:
+        if not tones or not self._is_tone(audio, length):
             self._tone_over(at_ms - length)
+        elif self._tone_ms >= _BEEP_MS:
+            # No vowel any more: what was taken for speech at its beginning was the beep.
+            self.last_voiced_ms, self.run_voiced_ms, self._run_from, self._monologue_from = self._before_tone
+            return
+        elif self._tone_ms <= length:
+            self._before_tone = (self.last_voiced_ms, self.run_voiced_ms, self._run_from, self._monologue_from)
         silence = at_ms - length - self.last_voiced_ms
         if silence >= _JOIN_MS:
             self._run_from = at_ms - length

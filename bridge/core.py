@@ -27,7 +27,9 @@ _NOTHING: tuple[Action, ...] = ()
 
 
 class Conversation:
-    """`handle` is given every event with the stream time and returns what to do, in order. After `Finish` it returns nothing."""
+    """`handle` is given every event with the stream time and returns what to do, in order. After `Finish` it returns
+    nothing.
+    """
 
     def __init__(self, brief: CallBrief, is_opt_out: OptOutTest) -> None:
         self._stage = stage = Stage(brief)

@@ -15,7 +15,9 @@ class StreamStarted:
 
 @dataclass(frozen=True, slots=True)
 class PhoneAudio:
-    """One frame from the person. `audio` is mu-law, `payload` the same in base64 as it came; `start_ms` is its place in the stream."""
+    """One frame from the person. `audio` is mu-law, `payload` the same in base64 as it came; `start_ms` is its place
+    in the stream.
+    """
 
     start_ms: int
     payload: str

@@ -1,6 +1,7 @@
 """Who answered: a person, nobody yet, an answering machine, or a call-screening assistant.
 
-The thresholds are those of LiveKit's detector (short speech and half a second of silence is a person) and of the product's
+The thresholds are those of LiveKit's detector (short speech and half a second of silence is a person) and of the
+product's
 15-second rule; the transcript may overrule the first guess until the talk has begun.
 """
 
@@ -43,7 +44,8 @@ class Greeting:
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
         self._utterance_from = 0
-        self._words = ""
+        self._words = ""  # all of the greeting so far
+        self._latest: str | None = None  # of the utterance being judged
         self._screened = False
         self._exchanges = 0
         self.phase = Phase.HELLO
@@ -71,7 +73,9 @@ class Greeting:
             self.answered_by = AnsweredBy.HUMAN
 
     def exchanged(self) -> None:
-        """The person answered the opening. A machine's late greeting is still unmasked by its first words, not by later ones."""
+        """The person answered the opening. A machine's late greeting is still unmasked by its first words, not by
+        later ones.
+        """
         if self._exchanges:
             self.settle()
         self._exchanges += 1
@@ -85,6 +89,7 @@ class Greeting:
             fresh = self.phase is Phase.HELLO or (stage.floor_free and acoustics.run_from_ms > self._utterance_from)
             if fresh and acoustics.run_voiced_ms >= _ONSET_MS and acoustics.silence_ms(at_ms) < END_SILENCE_MS:
                 self.phase = Phase.FIRST
+                self._latest = None
                 self._utterance_from = acoustics.run_from_ms
                 stage.timers.cancel(Timer.HELLO)
             return None
@@ -102,11 +107,13 @@ class Greeting:
         if self.phase is Phase.DECIDING and not acoustics.silence_ms(at_ms):
             stage.timers.cancel(Timer.DECIDE)
             self.phase = Phase.FIRST
+            self._latest = None
         return None
 
     def words(self, text: str) -> Verdict | None:
         """The transcript of an utterance heard while `watching`."""
         self._words = f"{self._words} {text}"
+        self._latest = text
         found = match_machine(text) or match_machine(self._words)
         if found is not None and found[0] is Machine.VOICEMAIL:
             return self._machine(VoicemailEvidence("phrase", self._stage.at_ms, 0.95, found[1]))
@@ -114,12 +121,7 @@ class Greeting:
             self._screened = True
             self._words = ""
             return self._screening()
-        if self._screened and self.phase is Phase.DECIDING and (is_holding(text) or found is not None):
-            self._words = ""
-            self._wait_for_person()
-            return None
-        waiting = self._stage.transcript.unheard
-        return self._person() if self.phase is Phase.DECIDING and not waiting else None
+        return self._decide() if self.phase is Phase.DECIDING else None
 
     def timer(self, timer: Timer) -> Verdict | None:
         if timer is Timer.HELLO and self.phase is Phase.HELLO:
@@ -133,7 +135,17 @@ class Greeting:
             return self._person()
         self.phase = Phase.DECIDING
         self._stage.timers.set(Timer.DECIDE, self._stage.at_ms + _DECIDE_MS)
-        return None
+        return self._decide()  # its words may have been faster than its silence
+
+    def _decide(self) -> Verdict | None:
+        """By the words of the utterance, once none of it is still to come; a voicemail's would have decided already."""
+        if self._latest is None or self._stage.transcript.unheard:
+            return None
+        if self._screened and (is_holding(self._latest) or match_machine(self._latest) is not None):
+            self._words = ""
+            self._wait_for_person()
+            return None
+        return self._person()
 
     def _person(self) -> Verdict:
         self._stage.timers.cancel(Timer.HELLO, Timer.DECIDE)

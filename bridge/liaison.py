@@ -56,7 +56,9 @@ class Liaison:
                 self._spawn(self._hang_up())
 
     async def close(self, report: CallReport) -> None:
-        """Waits until all is carried out or given up (bounded by the errands' patience), then reports the call's end."""
+        """Waits until all is carried out or given up (bounded by the errands' patience), then reports the call's
+        end.
+        """
         if self._tasks:
             await asyncio.wait(self._tasks)
         await self._errands.close()

@@ -1,4 +1,6 @@
-"""The words by which answering machines and call-screening assistants give themselves away (English, Spanish, carriers' texts)."""
+"""The words by which answering machines and call-screening assistants give themselves away (English, Spanish,
+carriers' texts).
+"""
 
 import re
 import unicodedata
@@ -12,27 +14,54 @@ class Machine(StrEnum):
 
 # Name -> pattern over plain lower-case text without accents. Names go to the evidence, words never do.
 _SCREENING = {
-    "state_name_and_reason": r"\b(?:say|state|give|tell me|record) your name\b.{0,40}\b(?:why|reason|purpose|calling)\b",
+    "state_name_and_reason": (
+        r"\b(?:say|state|give|tell me|record) your name\b.{0,40}\b(?:why|reason|purpose"
+        r"|calling)\b"
+    ),
     "who_is_calling_and_why": r"\b(?:screening (?:service|assistant)|using a screening|call (?:screening|assist))\b",
-    "see_if_available": r"\b(?:i'?ll|i will|let me) (?:see|check|find out) if (?:this person|they|he|she|\w+) (?:is|are)? ?available\b",
+    "see_if_available": (
+        r"\b(?:i'?ll|i will|let me) (?:see|check|find out) if (?:this person|they|he|she|\w+) (?:is|are)?"
+        r" ?available\b"
+    ),
     "google_assistant": r"\bgoogle (?:assistant|voice)\b.{0,60}\b(?:call|name|person)",
     "diga_su_nombre": r"\b(?:diga|indique|grabe) su nombre\b.{0,40}\b(?:motivo|razon|llamada|llama)\b",
 }
 _VOICEMAIL = {
-    "leave_a_message": r"(?<!want to )(?<!like to )(?<!wanna )\b(?:leave|record) (?:me |us |him |her |them )?(?:a |your )?(?:brief |short |detailed |quick )?(?:name|number|message|voicemail)\b(?! with\b)",
+    "leave_a_message": (
+        r"(?<!want to )(?<!like to )(?<!wanna )\b(?:leave|record) (?:me |us |him |her |them )?(?:a |your"
+        r" )?(?:brief |short |detailed |quick )?(?:name|number|message|voicemail)\b(?! with\b)"
+    ),
     "after_the_tone": r"\b(?:after|at|wait for) the (?:tone|beep)\b",
-    "reached_voicemail": r"\b(?:you(?:'ve| have)|you) reached (?:the )?(?:voice ?mail|answering|mailbox)|\bvoice ?mail(?:box)? (?:of|for|service|system)\b",
+    "reached_voicemail": (
+        r"\b(?:you(?:'ve| have)|you) reached (?:the )?(?:voice ?mail|answering|mailbox)|\bvoice ?mail(?:box)?"
+        r" (?:of|for|service|system)\b"
+    ),
     "mailbox": r"\b(?:mailbox|voice messag\w+ system|automatic voice|automated voice messaging)\b",
     "forwarded": r"\b(?:your call|call) has been forwarded\b",
-    "cannot_take_call": r"\b(?:can'?t|cannot|unable to|not able to|can not) (?:come to|take|get to|answer) (?:the|your|my) (?:phone|call)\b",
-    "not_available": r"\bavailable to (?:take|answer) (?:your|the|this) call\b|\bnot available\b.{0,30}\b(?:record|leave|tone)\b",
+    "cannot_take_call": (
+        r"\b(?:can'?t|cannot|unable to|not able to|can not) (?:come to|take|get to|answer) (?:the|your|my)"
+        r" (?:phone|call)\b"
+    ),
+    "not_available": (
+        r"\bavailable to (?:take|answer) (?:your|the|this) call\b|\bnot available\b.{0,30}\b(?:record|leave"
+        r"|tone)\b"
+    ),
     "get_back": r"\b(?:i'?ll|we'?ll|i will|we will) (?:get back to you|return your call)\b.{0,40}\bas soon as\b",
-    "subscriber": r"\b(?:wireless customer|the (?:person|party|subscriber|customer|google subscriber) you (?:are|have|'?re) (?:calling|called|dialed|trying))\b",
-    "hang_up_or_press": r"\bwhen you(?:'ve| have|'re| are) (?:finished|done)(?: recording)?\b.{0,40}\b(?:hang up|press)\b",
+    "subscriber": (
+        r"\b(?:wireless customer|the (?:person|party|subscriber|customer|google subscriber) you (?:are|have"
+        r"|'?re) (?:calling|called|dialed|trying))\b"
+    ),
+    "hang_up_or_press": (
+        r"\bwhen you(?:'ve| have|'re| are) (?:finished|done)(?: recording)?\b.{0,40}\b(?:hang"
+        r" up|press)\b"
+    ),
     "deje_su_mensaje": r"\b(?:dej[ea]\w*|grab[ea]\w*) (?:su|tu|un|el|me) ?(?:un )?(?:mensaje|recado|nombre)\b",
     "despues_del_tono": r"\b(?:despues|luego) (?:de oir )?(?:del|de la|el|de el) (?:tono|senal|bip)\b",
     "buzon": r"\bbuzon (?:de voz|de mensajes)\b",
-    "no_disponible": r"\bno (?:esta disponible|se encuentra disponible|puedo (?:atender|contestar)|podemos (?:atender|contestar))\b",
+    "no_disponible": (
+        r"\bno (?:esta disponible|se encuentra disponible|puedo (?:atender|contestar)|podemos (?:atender"
+        r"|contestar))\b"
+    ),
 }
 _TABLES = (
     (Machine.SCREENING, tuple((name, re.compile(pattern)) for name, pattern in _SCREENING.items())),
@@ -41,7 +70,9 @@ _TABLES = (
 
 
 def match_machine(text: str) -> tuple[Machine, str] | None:
-    """The kind of machine that speaks so, and the name of the phrase; None when nothing tells. Screening wins over voicemail."""
+    """The kind of machine that speaks so, and the name of the phrase; None when nothing tells. Screening wins over
+    voicemail.
+    """
     folded = unicodedata.normalize("NFKD", text.lower().replace("\N{RIGHT SINGLE QUOTATION MARK}", "'"))
     plain = " ".join(re.sub(r"[^\w' ]+", " ", "".join(c for c in folded if not unicodedata.combining(c))).split())
     for machine, patterns in _TABLES:
@@ -52,7 +83,8 @@ def match_machine(text: str) -> tuple[Machine, str] | None:
 
 
 _HOLDING = re.compile(
-    r"\b(?:stay|hold|wait|remain) (?:on )?(?:the line|on)\b|\bplease (?:hold|wait)\b|\b(?:one|just a) (?:moment|second)\b"
+    r"\b(?:stay|hold|wait|remain) (?:on )?(?:the line|on)\b|\bplease (?:hold|wait)\b"
+    r"|\b(?:one|just a) (?:moment|second)\b"
     r"|\b(?:connecting|transferring) (?:you|your call)\b|\b(?:no cuelgue|un momento|espere)\b"
 )
 

@@ -81,7 +81,9 @@ class Playout:
         return f"{self._generation}:{self._seq}"
 
     def acknowledge(self, mark: str, at_ms: int) -> list[SpokenItem]:
-        """The phone reached a mark. Returns the items now heard to their end; stale, repeated and foreign marks change nothing."""
+        """The phone reached a mark. Returns the items now heard to their end; stale, repeated and foreign marks
+        change nothing.
+        """
         generation, _, seq = mark.partition(":")
         if not (generation.isdecimal() and seq.isdecimal() and int(generation) == self._generation):
             return []
@@ -102,7 +104,9 @@ class Playout:
         return self._play_through(self._seq, at_ms) if self._queue else []
 
     def clear(self, at_ms: int) -> list[Cut]:
-        """Flushes the ledger as `clear` flushes the phone: acknowledged audio plus what has played since counts as heard."""
+        """Flushes the ledger as `clear` flushes the phone: acknowledged audio plus what has played since counts as
+        heard.
+        """
         elapsed = max(0, at_ms - self._front_ms) * BYTES_PER_MS
         for chunk in self._queue:
             share = min(chunk.size, elapsed)

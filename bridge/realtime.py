@@ -1,6 +1,7 @@
 """OpenAI Realtime (GA) on the wire: one type table in, small builders out, the session's configuration and endpoint.
 
-Hot messages never touch the SDK's typed events (110-240 us each, protocol reference C7); the SDK gives endpoint, headers and types.
+Hot messages never touch the SDK's typed events (110-240 us each, protocol reference C7); the SDK gives endpoint,
+headers and types.
 """
 
 import binascii
@@ -64,8 +65,10 @@ def endpoint(client: AsyncOpenAI, model: str) -> tuple[str, dict[str, str]]:
 
 
 def session_update(brief: CallBrief, transcription_model: str) -> bytes:
-    """`session.update` for a phone call: mu-law both ways; the server detects turns, the bridge decides what follows from them."""
-    tools: RealtimeToolsConfigParam = orjson.loads(orjson.dumps(list(brief.tools)))
+    """`session.update` for a phone call: mu-law both ways; the server detects turns, the bridge decides what follows
+    from them.
+    """
+    tools: RealtimeToolsConfigParam = orjson.loads(orjson.dumps(list(brief.tools), default=_plain))
     session: RealtimeSessionCreateRequestParam = {
         "type": "realtime",
         "output_modalities": ["audio"],
@@ -129,6 +132,13 @@ def tool_output(call_id: str, output: str) -> bytes:
 def user_text(text: str) -> bytes:
     item = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": text}]}
     return orjson.dumps({"type": "conversation.item.create", "item": item})
+
+
+def _plain(value: object) -> object:
+    """Tools may be read-only mappings, which orjson does not take for objects."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(type(value).__name__)
 
 
 def _text(message: _Message, key: str) -> str:

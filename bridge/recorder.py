@@ -1,6 +1,7 @@
 """The recording of a call: person left, agent right as heard, mu-law WAV, laid out by stream time and spooled to disk.
 
-Memory is bounded: the person's last two seconds, the agent's audio still waiting at the phone, and a few blocks on their
+Memory is bounded: the person's last two seconds, the agent's audio still waiting at the phone, and a few blocks on
+their
 way to the disk. A disk that falls behind costs silence in the recording, never a pause in the talk.
 """
 

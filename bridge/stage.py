@@ -1,4 +1,6 @@
-"""What the parts of one conversation share: its brief, its ledgers, its deadlines, and the list of actions being gathered."""
+"""What the parts of one conversation share: its brief, its ledgers, its deadlines, and the list of actions being
+gathered.
+"""
 
 from callwright.app.calls.conversation import CallBrief, Turn, VoicemailEvidence, VoiceUsage
 from callwright.bridge.acoustics import Acoustics
@@ -89,8 +91,7 @@ class Stage:
         if self.opted_out:
             return
         self.opted_out = True
-        self.out.append(OptOut(words))
-        self.note("opt_out")
+        self.out.append(OptOut(words))  # the desk puts it on the timeline itself
         self.timers.set(Timer.FAREWELL, self.at_ms + _FAREWELL_MS)
 
     def request_human(self, reason: str) -> None:
@@ -98,7 +99,6 @@ class Stage:
             return
         self.human_requested = True
         self.out.append(RequestHuman(reason))
-        self.note("human.requested")
 
     def _settle_cut(self, cut: Cut) -> None:
         if not cut.truncate:

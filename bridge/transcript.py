@@ -1,4 +1,6 @@
-"""Who said what and when, as heard: the person's words by transcription, the agent's cut to the audio that was played."""
+"""Who said what and when, as heard: the person's words by transcription, the agent's cut to the audio that was
+played.
+"""
 
 from dataclasses import dataclass
 
@@ -12,18 +14,13 @@ class _Utterance:
     end_ms: int | None = None
 
 
-@dataclass(slots=True)
-class _Speech:
-    index: int
-    text: str = ""
-
-
 class Transcript:
     def __init__(self) -> None:
         self._next_index = 0
         self._turns: dict[int, Turn] = {}
         self._person: dict[str, _Utterance] = {}
-        self._agent: dict[str, _Speech] = {}
+        self._agent: dict[str, int] = {}  # items that began to play, and their index
+        self._words: dict[str, str] = {}  # of items of the agent; words may come before their audio
         self.agent_spoke_last = False  # whether the turn begun last is the agent's
 
     @property
@@ -62,29 +59,29 @@ class Transcript:
     def agent_began(self, item_id: str) -> None:
         """The item's first audio went to the phone."""
         if item_id not in self._agent:
-            self._agent[item_id] = _Speech(self._take_index())
+            self._agent[item_id] = self._take_index()
             self.agent_spoke_last = True
 
     def agent_words(self, item_id: str, text: str, *, whole: bool) -> None:
         """A piece of the item's text, or with `whole` all of it."""
-        speech = self._agent.get(item_id)
-        if speech is not None:
-            speech.text = text if whole else speech.text + text
+        self._words[item_id] = text if whole else self._words.get(item_id, "") + text
 
     def agent_ended(
         self, item_id: str, start_ms: int, heard_ms: int, received_ms: int, *, interrupted: bool
     ) -> Turn | None:
-        """Settles an item. An interrupted one keeps the share of its words that its heard audio bears; None when that is nothing."""
-        speech = self._agent.pop(item_id, None)
-        if speech is None:
+        """Settles an item. An interrupted one keeps the share of its words that its heard audio bears; None when
+        that is nothing.
+        """
+        index = self._agent.pop(item_id, None)
+        text = self._words.pop(item_id, "").strip()
+        if index is None:
             return None
-        text = speech.text.strip()
         if interrupted:
             words = text.split()
             text = " ".join(words[: len(words) * heard_ms // max(1, received_ms)])
         if not text:
             return None
-        return self._settle(Turn(speech.index, "agent", text, start_ms, start_ms + heard_ms, interrupted))
+        return self._settle(Turn(index, "agent", text, start_ms, start_ms + heard_ms, interrupted))
 
     def _settle(self, turn: Turn) -> Turn:
         self._turns[turn.index] = turn

@@ -19,6 +19,7 @@ _SCREENED_WAIT_MS = 30_000  # a screened person takes longer than one who alread
 _NOTICE_MS = 600  # the model notices speech at most this long after its end
 _CATCH_UP_MS = 1_000  # once ready, it goes through what was said before in this time,
 _STALE_MS = 3_000  # and what was said may be this old
+_OWED_MS = 20_000  # an answer is owed at the end of whatever could not be interrupted
 _OPENINGS = 2  # the opening is said again when it was cut off, once
 
 
@@ -32,6 +33,7 @@ class TurnTaking:
         self._reply_until = -1
         self._opening_from: int | None = None
         self._openings = 0  # how often its audio began
+        self._saying: Purpose | None = None  # what was begun last
         self._claimed_run = -1
         self._wrap_up_due = False
 
@@ -58,7 +60,7 @@ class TurnTaking:
     def frame(self) -> None:
         """After each frame: whether the person's speech has become an interruption."""
         stage = self._stage
-        if not stage.person_speaking or self._ending.begun or stage.floor_free:
+        if not stage.person_speaking or self._ending.begun or stage.floor_free or self._must_be_heard:
             return
         acoustics = stage.acoustics
         metered = acoustics.run_voiced_ms >= BACK_CHANNEL_MS and acoustics.silence_ms(stage.at_ms) < _CONTINUING_MS
@@ -83,7 +85,7 @@ class TurnTaking:
         if self._opening_from is not None and (began is None or began < self._opening_from):
             return
         if not stage.floor_free:
-            self._reply_until = stage.at_ms + _AFTERTHOUGHT_MS
+            self._reply_until = stage.at_ms + (_OWED_MS if self._must_be_heard else _AFTERTHOUGHT_MS)
             return
         self.reply()
 
@@ -123,6 +125,7 @@ class TurnTaking:
     def agent_speaks(self, purpose: Purpose) -> None:
         """The agent's audio begins: silence is over, unless we only asked whether anyone is there."""
         self._stage.timers.cancel(Timer.STILL_THERE)
+        self._saying = purpose
         if purpose is Purpose.OPENING:
             self._openings += 1
         if purpose is not Purpose.STILL_THERE:
@@ -141,8 +144,18 @@ class TurnTaking:
             stage.cut_off()
             self._ending.say(stage.brief.goodbye_line, EndCause.NO_RESPONSE, "no_response")
 
+    @property
+    def _must_be_heard(self) -> bool:
+        """Whether the opening is being said again: who talks over it twice would never hear that an AI calls and
+        records.
+        """
+        again = self._saying is Purpose.OPENING and self._openings >= _OPENINGS
+        return again and not self._stage.opening_heard and not self._stage.floor_free
+
     def _beginning(self) -> int:
-        """Where the utterance the model just noticed began by our own meter, which knows it sooner; now, when it was too soft for it."""
+        """Where the utterance the model just noticed began by our own meter, which knows it sooner; now, when it was
+        too soft for it.
+        """
         stage = self._stage
         acoustics, at_ms = stage.acoustics, stage.at_ms
         run = acoustics.run_from_ms

@@ -91,7 +91,9 @@ class Voice:
         return current
 
     def refused(self, event_id: str, *, occupied: bool) -> bool:
-        """The model rejected our request; true if it was still wanted. `occupied`: another response runs, we ask again when it is done."""
+        """The model rejected our request; true if it was still wanted. `occupied`: another response runs, we ask
+        again when it is done.
+        """
         if self._asked is None or self._asked[0] != event_id:
             return False
         wish = None if self._asked_dead else self._asked[1]

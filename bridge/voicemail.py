@@ -8,7 +8,7 @@ from callwright.bridge.timers import Timer
 
 _SILENCE_MS = 1_500
 _GREETING_MS = 60_000  # longer than carriers let a greeting be
-_FRAME_MS = 40  # speech this near after a beep is the beep's own decay
+_FRAME_MS = 40  # what sounds this soon after a beep is its own decay
 
 
 class Voicemail:

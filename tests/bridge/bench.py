@@ -1,4 +1,6 @@
-"""A conversation on a bench: the core driven by a phone that plays and echoes marks, and a model that is told what to say."""
+"""A conversation on a bench: the core driven by a phone that plays and echoes marks, and a model that is told what
+to say.
+"""
 
 import math
 import random

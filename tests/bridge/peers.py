@@ -14,8 +14,9 @@ import structlog
 from openai import AsyncOpenAI
 from twilio.request_validator import RequestValidator
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.asyncio.server import Request, Response, ServerConnection, serve
+from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
 
 from callwright.app.calls.conversation import CallBrief, CallReport, StreamRefused, Turn
 from callwright.app.compliance.optout import is_opt_out
@@ -302,7 +303,7 @@ async def bridge_line(spool: Path, brief: CallBrief = BRIEF, **changes: object) 
     """`changes` are fields of BridgeSettings."""
     model, desk = Model(), Desk(brief)
     async with serve(model.session, "127.0.0.1", 0, process_request=model.answer, compression=None) as listening:
-        model.url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/v1"
+        model.url = f"http://127.0.0.1:{next(iter(listening.sockets)).getsockname()[1]}/v1"
         plain = BridgeSettings(PUBLIC_URL, TOKEN, "sk-test", spool, openai_base_url=model.url, port=0)
         settings = replace(plain, **changes)  # type: ignore[arg-type]
         client = AsyncOpenAI(api_key=settings.openai_api_key, base_url=settings.openai_base_url)

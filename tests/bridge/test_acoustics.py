@@ -80,7 +80,8 @@ def test_a_short_blip_is_no_beep() -> None:
 def test_a_beep_is_not_speech() -> None:
     acoustics = Acoustics()
     feed(acoustics, SILENCE * 10 + tone(1_000, 1_000), 0)
-    assert acoustics.run_voiced_ms <= 60
+    assert acoustics.run_voiced_ms == 0
+    assert acoustics.last_voiced_ms < 0
 
 
 def test_speech_is_measured_across_short_gaps_and_anew_after_long_ones() -> None:

@@ -180,4 +180,4 @@ class Orders(RuleBasedStateMachine):
 
 
 TestOrders = Orders.TestCase
-TestOrders.settings = settings(max_examples=120, stateful_step_count=60, deadline=None)
+TestOrders.settings = settings(max_examples=60, stateful_step_count=60, deadline=None)

@@ -79,18 +79,21 @@ def test_a_longer_first_utterance_without_words_is_a_person_after_two_seconds(be
     assert purposes(bench) == [Purpose.OPENING]
 
 
-def test_an_interrupted_opening_is_said_again_once(bench: Bench) -> None:
+def test_an_interrupted_opening_is_said_again_and_then_heard_to_its_end(bench: Bench) -> None:
     bench.tell(ev.ModelReady())
     bench.quiet(400)
     bench.person("Hello?", 400)
-    bench.answers("opening", 5_000)
+    bench.answers("Hi this is Acme an AI", 5_000)
     bench.quiet(1_000)
     bench.person("Who is this?", 700)
     assert purposes(bench) == [Purpose.OPENING, Purpose.OPENING]
-    bench.answers("opening", 5_000)
-    bench.quiet(1_000)
+    bench.answers("Hi this is Acme an AI", 5_000)
+    bench.quiet(500)
     bench.person("Yes but who is this?", 700)
-    assert purposes(bench)[2:] == [Purpose.REPLY]
+    assert len(bench.all(act.ClearPhone)) == 1
+    bench.quiet(3_300)
+    assert purposes(bench)[2:] == [Purpose.REPLY]  # owed since the person spoke
+    assert [turn.interrupted for turn in bench.turns() if turn.speaker == "agent"] == [True, False]
 
 
 def test_voicemail_words_switch_to_the_message_after_the_beep(bench: Bench) -> None:
@@ -112,6 +115,7 @@ def test_voicemail_words_switch_to_the_message_after_the_beep(bench: Bench) -> N
     report = bench.hang_up_now()
     assert (report.reason, report.end_reason) == (EndCause.VOICEMAIL, "voicemail_left")
     assert report.voicemail_left and report.answered_by is AnsweredBy.VOICEMAIL
+    assert report.voicemail is not None
     assert report.voicemail.signal == "phrase" and report.ended_by == "agent"
 
 
@@ -236,7 +240,7 @@ def test_voicemail_phrases(text: str) -> None:
     "text",
     [
         "Please say your name and why you're calling.",
-        "Hi, the person you're calling is using a screening service from Google. Go ahead and say your name and why you're calling.",
+        "Hi, the person you're calling is using a screening service from Google. Say your name and why you're calling.",
         "Record your name and reason for calling, I'll see if this person is available.",
         "Por favor, diga su nombre y el motivo de la llamada.",
     ],
@@ -263,3 +267,16 @@ def test_screening_phrases(text: str) -> None:
 )
 def test_what_people_say_is_no_machine(text: str) -> None:
     assert match_machine(text) is None
+
+
+def test_words_faster_than_the_silence_after_them_decide_at_its_end(bench: Bench) -> None:
+    bench.tell(ev.ModelReady())
+    bench.quiet(300)
+    item = bench.starts_talking(3_600)
+    bench.quiet(300)
+    bench.tell(ev.SpeechStopped(item))
+    bench.tell(ev.SpeechCommitted(item))
+    bench.tell(ev.Transcribed(item, "Hello, Miller's plumbing, how can I help?", VoiceUsage()))
+    assert purposes(bench) == []
+    bench.quiet(220)
+    assert purposes(bench) == [Purpose.OPENING]

@@ -236,3 +236,14 @@ def test_marks_that_never_come_are_given_up_three_seconds_late() -> None:
     assert bench.turns() == []
     bench.quiet(60)
     assert [turn.text for turn in bench.turns()] == ["opening"]
+
+
+def test_words_that_come_before_their_audio_are_kept(bench: Bench) -> None:
+    bench.person("Who is this?")
+    response = bench.begins_response()
+    bench.tell(ev.TranscriptDelta(response, "i", "one two "))
+    bench.tell(ev.AudioDelta(response, "i", "", b"\x20" * 16_000))
+    bench.tell(ev.TranscriptDelta(response, "i", "three four"))
+    bench.quiet(1_000)
+    bench.hang_up_now()
+    assert bench.turns()[-1].text == "one two"

@@ -53,6 +53,7 @@ def test_opt_outs(text: str) -> None:
         "No, I don't need a roof.",
         "I'm not interested, thanks.",
         "You can stop by on Monday.",
+        "These contractors never call me back.",
         "I never got a call back from the last guy.",
         "Don't call me before nine, but afternoons are fine.",
         "Please don't call me at work.",
