@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
-from aiohttp import BasicAuth, ClientSession, WSMsgType, web
+from aiohttp import ClientSession, WSMsgType, encode_basic_auth, web
 from twilio.http.async_http_client import AsyncTwilioHttpClient
 from twilio.request_validator import RequestValidator
 from twilio.rest import Client
@@ -168,7 +168,7 @@ class Carrier:
 
     async def get(self, path: str) -> tuple[int, bytes]:
         async with (
-            ClientSession(auth=BasicAuth(ACCOUNT, TOKEN)) as session,
+            ClientSession(headers={"Authorization": encode_basic_auth(ACCOUNT, TOKEN)}) as session,
             session.get(f"{self.url}/2010-04-01/Accounts/{ACCOUNT}/{path}") as response,
         ):
             return response.status, await response.read()

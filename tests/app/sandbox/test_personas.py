@@ -175,7 +175,7 @@ def test_somebody_talks_over_the_agent() -> None:
 def test_somebody_who_interrupted_lets_the_agent_finish_and_interrupts_again() -> None:
     talk = Talk.to("+13125550110")
     talk.wait(2)
-    talk.say(OPENING.split(".")[0])
+    talk.say(OPENING.split(".", maxsplit=1)[0])
     talk.wait(6)
     assert talk.callee.said[-1].text.startswith("Yes, yes")
     assert talk.ask(OPENING) == "Okay, I see. Go ahead then."
