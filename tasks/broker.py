@@ -3,6 +3,7 @@
 from uuid import UUID
 
 import dramatiq
+import redis
 from dramatiq.brokers.redis import RedisBroker
 from dramatiq.middleware import (
     AgeLimit,
@@ -24,6 +25,7 @@ QUEUES = {
     Job.AUDIT: "audits",
 }
 _MILLISECONDS = 1000
+_REDIS_SECONDS = 10.0
 # A lost worker's messages go to the others after this long without a heartbeat.
 _HEARTBEAT = 15 * _MILLISECONDS
 
@@ -48,8 +50,12 @@ def open_broker(settings: Settings, *extra: Middleware) -> RedisBroker:
         AsyncIO(),
         *extra,
     ]
+    # Without limits of time a Redis that stopped answering would hold the outbox's locks for ever.
+    client = redis.Redis.from_url(
+        settings.redis_url, socket_timeout=_REDIS_SECONDS, socket_connect_timeout=_REDIS_SECONDS
+    )
     broker = RedisBroker(  # type: ignore[no-untyped-call]
-        url=settings.redis_url, middleware=middleware, heartbeat_timeout=_HEARTBEAT
+        client=client, middleware=middleware, heartbeat_timeout=_HEARTBEAT
     )
     for queue in QUEUES.values():
         broker.declare_queue(queue)

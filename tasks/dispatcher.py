@@ -67,6 +67,8 @@ class Dispatcher:
     async def run(self) -> None:
         """Dispatches until `stop`. A store that is away is waited for."""
         helpers = [asyncio.create_task(self._listen()), asyncio.create_task(self._lead())]
+        for helper in helpers:
+            helper.add_done_callback(lambda _: self.stop())  # alone, without its helper, it would go on half blind
         try:
             while not self._stopping.is_set():
                 self._wake.clear()
@@ -82,6 +84,9 @@ class Dispatcher:
             for helper in late:
                 helper.cancel()
             await asyncio.gather(*helpers, return_exceptions=True)
+        for helper in helpers:
+            if not helper.cancelled():
+                helper.result()  # raises what ended it
 
     async def beat(self) -> None:
         """Releases what is due and admits what may be dialled, whose jobs are released at once."""

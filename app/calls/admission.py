@@ -1,10 +1,12 @@
 """Which waiting calls may be dialled now: by priority, within the limits, and past the gate once more."""
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
+import structlog
 from sqlalchemy import ColumnElement, and_, exists, select, update
+from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import aliased
 from sqlmodel import col
 
@@ -22,8 +24,11 @@ from callwright.app.events.outbox import Job, enqueue
 from callwright.app.identifiers import new_id
 from callwright.app.settings import Settings
 
+log = structlog.get_logger(__name__)
+
 _NUMBER_IN_USE = "Another call to this number is under way."
 _TOLD_AT_ONCE = 200
+_PUT_OFF = timedelta(minutes=5)
 
 
 @dataclass(slots=True)
@@ -58,7 +63,7 @@ async def admit_due(
             call = None if shortage else await _next_due(turn)
             if call is None:
                 break
-            await _consider(turn, call)
+            await _consider_safely(turn, call)
         await _tell_waiting(turn, shortage)
         return turn.admitted
 
@@ -85,6 +90,23 @@ async def _next_due(turn: _Round) -> Call | None:
     if turn.full:
         query = query.where(col(Call.business_id).not_in(list(turn.full)))
     return await turn.session.scalar(query)
+
+
+async def _consider_safely(turn: _Round, call: Call) -> None:
+    """One call that cannot be judged must not hold up all others: it is put off, and the log says so."""
+    load = Load(turn.load.live.copy(), turn.load.minute.copy())
+    try:
+        async with turn.session.begin_nested():
+            await _consider(turn, call)
+    except (OperationalError, InterfaceError):
+        raise  # the database, not the call
+    except Exception as error:
+        turn.load = load
+        await turn.session.refresh(call)
+        call.due_at = turn.now + _PUT_OFF
+        call.waiting_reason = "The call could not be checked; it is tried again soon."
+        await turn.session.flush()
+        log.error("admission.call_put_off", call_id=str(call.id), error=type(error).__name__)
 
 
 async def _consider(turn: _Round, call: Call) -> None:

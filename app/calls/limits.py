@@ -90,6 +90,8 @@ async def slot_opens(
     session: SystemSession, per_minute: int, now: datetime, business_id: UUID | None = None
 ) -> datetime | None:
     """When the next dial fits under the limit, or None when it fits now; hold the admission lock."""
+    if per_minute < 1:  # a business that is paused
+        return now + RATE_WINDOW
     dialed = col(CallAttempt.dialed_at)
     query = select(dialed).where(dialed > now - RATE_WINDOW).order_by(dialed.desc()).limit(per_minute)
     if business_id is not None:

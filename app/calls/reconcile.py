@@ -3,28 +3,30 @@
 None of them dials. What may have been placed is looked for at the carrier; what was surely not placed goes back.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TypeVar
 from uuid import UUID
 
 import structlog
-from sqlalchemy import ColumnElement, and_, delete, or_, select
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import ColumnElement, and_, delete, exists, func, or_, select
 from sqlmodel import col
 
+from callwright.app.audit.models import AuditEntry
 from callwright.app.calls.callbacks import apply_stored
+from callwright.app.calls.check import CHECKED
 from callwright.app.calls.dial import FRESH_SECONDS
 from callwright.app.calls.finish import NEVER_PLACED, attempt_ended, summarise_when_complete
 from callwright.app.calls.lifecycle import ATTEMPT_LIVE, ENDED, AttemptStatus
 from callwright.app.calls.locks import lock_attempt
-from callwright.app.calls.models import Call, CallAttempt
+from callwright.app.calls.models import Call, CallAttempt, CallEvent
+from callwright.app.calls.notify import NOTIFIED
 from callwright.app.calls.progress import append_event, move_attempt
 from callwright.app.calls.settle import apply_to_attempt, hang_up_and_settle, report_of, settle
 from callwright.app.events.models import Outbox, WebhookInbox
 from callwright.app.events.outbox import Job, enqueue, jobs_of
 from callwright.app.state import AppState
-from callwright.app.telephony.carrier import CarrierError
 from callwright.app.telephony.twilio_carrier import ANSWER_SECONDS
 
 log = structlog.get_logger(__name__)
@@ -40,6 +42,7 @@ CALLBACK_PATIENCE = timedelta(seconds=15)
 LOST_JOB = timedelta(minutes=10)
 KEPT = timedelta(days=30)
 _AT_ONCE = 100
+Subject = TypeVar("Subject", UUID, CallAttempt)
 
 
 @dataclass(slots=True)
@@ -67,13 +70,24 @@ class Reconciler:
             self._ask_about_silent,
             self._resend_admitted,
             self._summarise_ended,
+            self._resend_follow_ups,
             self._forget_old,
         )
         for one in sweeps:
             try:
                 await one()
-            except (SQLAlchemyError, CarrierError, OSError) as error:
+            except Exception as error:
                 log.warning("reconcile.sweep_failed", sweep=one.__name__, error=type(error).__name__)
+
+    async def _each(self, subjects: Iterable[Subject], work: Callable[[Subject], Awaitable[None]]) -> None:
+        """Works on every subject; one that fails is logged, and the ones behind it get their turn."""
+        for subject in subjects:
+            try:
+                await work(subject)
+            except Exception as error:
+                subject_id = subject.id if isinstance(subject, CallAttempt) else subject
+                name = type(error).__name__
+                log.warning("reconcile.failed", work=work.__name__, subject_id=str(subject_id), error=name)
 
     async def _apply_unapplied(self) -> None:
         """Webhooks that were stored but not applied."""
@@ -85,28 +99,23 @@ class Reconciler:
                 .order_by(col(WebhookInbox.received_at))
                 .limit(_AT_ONCE)
             )
-        for inbox_id in pending.all():
-            try:
-                await apply_stored(self._state, inbox_id)
-            except SQLAlchemyError as error:
-                log.warning("reconcile.webhook_failed", inbox_id=str(inbox_id), error=type(error).__name__)
+        await self._each(pending.all(), self._apply)
+
+    async def _apply(self, inbox_id: UUID) -> None:
+        await apply_stored(self._state, inbox_id)
 
     async def _find_unanswered(self) -> None:
         """Attempts whose create request has no known answer: adopted from the carrier's list, or never placed."""
         pause = timedelta(seconds=self._state.settings.reconcile_after_seconds / (LOOKS + 1))
-        for attempt in await self._attempts(
+        unanswered = await self._attempts(
             col(CallAttempt.status) == AttemptStatus.DIALING,
             col(CallAttempt.carrier_sid).is_(None),
             col(CallAttempt.ambiguous_since) <= self._state.clock.now() - pause,
-        ):
-            if self._looked_within(attempt.id, pause):
-                continue
-            try:
-                await self._look_for(attempt)
-            except CarrierError as error:  # knowing nothing is not the same as being told there is nothing
-                log.warning("reconcile.look_failed", attempt_id=str(attempt.id), error=type(error).__name__)
+        )
+        await self._each((one for one in unanswered if not self._looked_within(one.id, pause)), self._look_for)
 
     async def _look_for(self, attempt: CallAttempt) -> None:
+        """One look. A carrier that cannot be asked raises here, and so is never taken for one that knows nothing."""
         state = self._state
         assert attempt.dialed_at is not None
         async with state.database.system() as session:
@@ -150,60 +159,61 @@ class Reconciler:
         canceled = select(col(Call.id)).where(
             col(Call.cancel_requested_at) < self._state.clock.now() - timedelta(seconds=FRESH_SECONDS)
         )
-        for attempt in await self._attempts(
-            col(CallAttempt.call_id).in_(canceled), col(CallAttempt.ambiguous_since).is_(None)
-        ):
-            if self._looked_within(attempt.id, timedelta(seconds=FRESH_SECONDS)):
-                continue
-            if attempt.carrier_sid is not None:
-                await hang_up_and_settle(self._state, attempt.id, attempt.carrier_sid)
-            else:
-                await self._send_dial(attempt.id)  # its claim sees the cancellation
+        live = await self._attempts(col(CallAttempt.call_id).in_(canceled), col(CallAttempt.ambiguous_since).is_(None))
+        pause = timedelta(seconds=FRESH_SECONDS)
+        await self._each((one for one in live if not self._looked_within(one.id, pause)), self._end)
+
+    async def _end(self, attempt: CallAttempt) -> None:
+        if attempt.carrier_sid is not None:
+            await hang_up_and_settle(self._state, attempt.id, attempt.carrier_sid)
+        else:
+            await self._send_dial(attempt.id)  # its claim sees the cancellation
 
     async def _end_overdue(self) -> None:
         """Calls that outlived the longest permitted call, although the carrier was told the limit."""
         settings, now = self._state.settings, self._state.clock.now()
         longest = timedelta(seconds=settings.max_call_seconds) + STREAM_PATIENCE
         ringing = timedelta(seconds=settings.ring_seconds) + longest
-        for attempt in await self._attempts(
+        overdue = await self._attempts(
             col(CallAttempt.carrier_sid).is_not(None),
             or_(
                 col(CallAttempt.answered_at) < now - longest,
                 and_(col(CallAttempt.answered_at).is_(None), col(CallAttempt.dialed_at) < now - ringing),
             ),
-        ):
-            if self._looked_within(attempt.id, CALLBACK_PATIENCE):
-                continue
-            assert attempt.carrier_sid is not None
-            log.warning("reconcile.overdue", attempt_id=str(attempt.id))
-            await hang_up_and_settle(self._state, attempt.id, attempt.carrier_sid)
+        )
+        if overdue:
+            log.warning("reconcile.overdue", attempt_ids=[str(attempt.id) for attempt in overdue])
+        await self._each((one for one in overdue if not self._looked_within(one.id, CALLBACK_PATIENCE)), self._end)
 
     async def _ask_about_silent(self) -> None:
         """Calls that should have told us something by now: the carrier is asked where they are."""
         settings, now = self._state.settings, self._state.clock.now()
         rung_out = timedelta(seconds=settings.ring_seconds) + CALLBACK_PATIENCE
-        for attempt in await self._attempts(
+        silent = await self._attempts(
             col(CallAttempt.carrier_sid).is_not(None),
             or_(
                 and_(col(CallAttempt.answered_at).is_(None), col(CallAttempt.dialed_at) < now - rung_out),
                 col(CallAttempt.answered_at) < now - SILENCE,
                 col(CallAttempt.stream_ended_at) < now - CALLBACK_PATIENCE,
             ),
-        ):
-            if self._looked_within(attempt.id, SILENCE if attempt.stream_ended_at is None else CALLBACK_PATIENCE):
-                continue
-            assert attempt.carrier_sid is not None
-            await settle(self._state, attempt.id, attempt.carrier_sid)
+        )
+        pauses = {one.id: SILENCE if one.stream_ended_at is None else CALLBACK_PATIENCE for one in silent}
+        await self._each((one for one in silent if not self._looked_within(one.id, pauses[one.id])), self._ask)
+
+    async def _ask(self, attempt: CallAttempt) -> None:
+        assert attempt.carrier_sid is not None
+        await settle(self._state, attempt.id, attempt.carrier_sid)
 
     async def _resend_admitted(self) -> None:
         """Attempts that wait to be dialled while no job for them is on its way any more."""
         now = self._state.clock.now()
         patience = max(timedelta(seconds=self._state.settings.reconcile_after_seconds), SURELY_ANSWERED)
-        for attempt in await self._attempts(
+        waiting = await self._attempts(
             col(CallAttempt.carrier_sid).is_(None),
             col(CallAttempt.ambiguous_since).is_(None),
             col(CallAttempt.admitted_at) < now - patience,
-        ):
+        )
+        for attempt in waiting:
             async with self._state.database.system() as session:
                 jobs = await jobs_of(session, Job.DIAL, attempt.id)
             lost = all(job.sent_at is not None and job.sent_at < now - patience for job in jobs)
@@ -219,9 +229,9 @@ class Reconciler:
         """Answered calls without a summary: the stream's end was never reported, or the job was lost."""
         now = self._state.clock.now()
         async with self._state.database.system() as session:
-            rows = await session.execute(
-                select(col(Call.id), col(CallAttempt.id))
-                .join(CallAttempt, col(CallAttempt.call_id) == col(Call.id))
+            owing = await session.scalars(
+                select(col(CallAttempt.id))
+                .join(Call, col(Call.id) == col(CallAttempt.call_id))
                 .where(
                     col(Call.status).in_(ENDED),
                     col(Call.summarised_at).is_(None),
@@ -231,23 +241,40 @@ class Reconciler:
                 .order_by(col(Call.ended_at))
                 .limit(_AT_ONCE)
             )
-        for call_id, attempt_id in rows:
-            await self._summarise(call_id, attempt_id, now)
+        await self._each(owing.all(), self._summarise)
 
-    async def _summarise(self, call_id: UUID, attempt_id: UUID, now: datetime) -> None:
+    async def _summarise(self, attempt_id: UUID) -> None:
+        now = self._state.clock.now()
         async with self._state.database.system() as session:
             locked = await lock_attempt(session, attempt_id)
             if locked is None or locked[0].summarised_at is not None:
                 return
             call, attempt = locked
-            jobs = await jobs_of(session, Job.SUMMARISE, call_id)
+            jobs = await jobs_of(session, Job.SUMMARISE, call.id)
             if not jobs:
                 if attempt.stream_started_at is not None and attempt.stream_ended_at is None:
-                    append_event(session, call_id, "stream.lost", attempt_id=attempt_id)
+                    append_event(session, call.id, "stream.lost", attempt_id=attempt_id)
                 await summarise_when_complete(session, call, attempt, stream_lost=True)
             elif all(job.sent_at is not None and job.sent_at < now - LOST_JOB for job in jobs):
-                log.warning("reconcile.summary_resent", call_id=str(call_id))
-                await enqueue(session, Job.SUMMARISE, call_id)
+                log.warning("reconcile.summary_resent", call_id=str(call.id))
+                await enqueue(session, Job.SUMMARISE, call.id)
+
+    async def _resend_follow_ups(self) -> None:
+        """Messages to the business and checks that left no trace, sent once more and no more than that."""
+        now = self._state.clock.now()
+        for job, trace in ((Job.NOTIFY, CallEvent.call_id), (Job.AUDIT, AuditEntry.subject_id)):
+            kind = col(CallEvent.kind) == NOTIFIED if job is Job.NOTIFY else col(AuditEntry.action) == CHECKED
+            lost = (
+                select(col(Outbox.subject_id))
+                .where(col(Outbox.job) == job, ~exists().where(col(trace) == col(Outbox.subject_id), kind))
+                .group_by(col(Outbox.subject_id))
+                .having(and_(func.count() == 1, func.max(col(Outbox.sent_at)) < now - LOST_JOB))
+                .limit(_AT_ONCE)
+            )
+            async with self._state.database.system() as session:
+                for call_id in (await session.scalars(lost)).all():
+                    log.warning("reconcile.job_resent", job=job.value, call_id=str(call_id))
+                    await enqueue(session, job, call_id)
 
     async def _forget_old(self) -> None:
         """Sent jobs and applied webhooks are kept for a month; looks only while their attempt lives."""

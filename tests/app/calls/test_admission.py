@@ -160,3 +160,25 @@ async def test_a_wait_carries_its_end_and_its_reason(state: AppState, world: Wor
     assert waiting.status is CallStatus.QUEUED
     assert waiting.due_at > clock.now() + timedelta(hours=23)
     assert waiting.waiting_reason == "The number was already dialled 3 times in 24 hours."
+
+
+async def test_a_call_that_cannot_be_judged_does_not_hold_up_the_others(
+    state: AppState, world: World, clock: SettableClock
+) -> None:
+    broken = await world.call(call_type=CallType.CONFIRM_APPOINTMENT)
+    await world.attempt(broken, status=AttemptStatus.BUSY)
+    async with state.database.system() as session:
+        (await session.get_one(Call, broken.id)).attempt_count = 0  # its next attempt's number is taken
+    healthy = await world.call(call_type=CallType.FOLLOW_UP)
+    assert [call.id for call in await admit(state)] == [healthy.id]
+    put_off = await world.reload(Call, broken.id)
+    assert (put_off.status, put_off.attempt_count) == (CallStatus.QUEUED, 0)
+    assert put_off.due_at == clock.now() + timedelta(minutes=5)
+
+
+async def test_a_paused_business_admits_nothing(state: AppState, world: World) -> None:
+    call = await world.call()
+    async with state.database.system() as session:
+        (await session.get_one(Business, call.business_id)).max_dials_per_minute = 0
+    assert await admit(state) == []
+    assert (await world.reload(Call, call.id)).waiting_reason == "The 0 dials a minute of the business are used up."

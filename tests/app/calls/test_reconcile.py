@@ -11,6 +11,7 @@ from sqlmodel import col
 from callwright.app.accounts.models import Role
 from callwright.app.calls.callbacks import WebhookKind, answer_call, apply_stored, receive
 from callwright.app.calls.cancel import cancel_call
+from callwright.app.calls.check import check_call
 from callwright.app.calls.dial import dial
 from callwright.app.calls.lifecycle import AttemptStatus, CallStatus
 from callwright.app.calls.models import Call, CallAttempt
@@ -262,3 +263,42 @@ async def test_sweeps_of_a_healthy_system_do_nothing(deaf: Desk) -> None:
     await dial(deaf.state, attempt_id)
     await Reconciler(deaf.state).sweep()
     assert await deaf.sandbox.posts_to("+12125550114") == 1
+
+
+async def test_a_lost_message_to_the_business_is_tried_once_more(deaf: Desk) -> None:
+    call = await deaf.world.call(status=CallStatus.COMPLETED)
+    async with deaf.state.database.system() as session:
+        await enqueue(session, Job.NOTIFY, call.id)
+        await enqueue(session, Job.AUDIT, call.id)
+    await check_call(deaf.state, call.id)  # of the two, only this one was done
+    reconciler = Reconciler(deaf.state)
+    for _ in range(3):
+        async with deaf.state.database.system() as session:
+            await session.execute(update(Outbox).values(sent_at=deaf.clock.now()))
+        deaf.clock.advance(660)
+        await reconciler.sweep()
+        await reconciler.sweep()
+    async with deaf.state.database.system() as session:
+        assert len(await jobs_of(session, Job.NOTIFY, call.id)) == 2
+        assert len(await jobs_of(session, Job.AUDIT, call.id)) == 1
+
+
+async def test_one_that_cannot_be_settled_does_not_hold_up_the_others(deaf: Desk) -> None:
+    first, second = [await deaf.world.call(status=CallStatus.DIALING) for _ in range(2)]
+    attempts = [await deaf.world.attempt(call, status=AttemptStatus.DIALING) for call in (first, second)]
+    reports = [{"CallSid": "CA" + "6" * 32, "CallStatus": "busy"}, {"CallSid": "CA" + "7" * 32, "CallStatus": "busy"}]
+    async with deaf.state.database.system() as session:
+        for number, (attempt, payload) in enumerate(zip(attempts, reports, strict=True)):
+            row = WebhookInbox(
+                provider="twilio",
+                kind="unheard-of" if number == 0 else "status",
+                provider_key=str(number),
+                attempt_id=attempt.id,
+                payload=payload,
+            )
+            session.add(row)
+            await session.flush()
+    deaf.clock.advance(20)
+    await Reconciler(deaf.state).sweep()
+    assert (await deaf.attempts(first))[0].status is AttemptStatus.DIALING
+    assert (await deaf.attempts(second))[0].status is AttemptStatus.BUSY
