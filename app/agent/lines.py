@@ -73,9 +73,9 @@ ENGLISH = Wording(
         "{purpose} Is now a good time?"
     ),
     voicemail=(
-        "Hello, this is {business}; I'm an AI assistant on a recorded line. {purpose} There is nothing you need to do "
-        "right now. To talk to a person, or to stop these calls, please call us at {number}. "
-        "Again, that is {number}. Thank you, and goodbye."
+        "Hello, this is {business}; I'm an AI assistant on a recorded line. {purpose} I'm sorry that I missed you; "
+        "there is nothing you need to do right now. To talk to a person, or to stop these calls, please call us at "
+        "{number}. Again, that is {number}. Thank you, and goodbye."
     ),
     screening="This is {business}; I'm an AI assistant on a recorded line, calling about a {topic} request.",
     goodbye="Thank you for your time. Goodbye!",

@@ -49,7 +49,7 @@ STREAM_FINISHED = "stream.finished"
 # What the bridge passes as the words of an opt-out by keypress.
 PRESSED = "pressed 9"
 LONGEST_REASON = 200
-# From the dial to the stream: the ringing, and then the carrier's request for the instructions.
+# From the dial, or the answer once it is known, to the stream: ringing, machine detection, the carrier's own delays.
 _TOKEN_MARGIN = timedelta(seconds=120)
 
 
@@ -99,7 +99,8 @@ class DatabaseCallDesk:
         if over or call.cancel_requested_at is not None:
             raise StreamRefused("call_over")
         longest = timedelta(seconds=self._state.settings.ring_seconds) + _TOKEN_MARGIN
-        if attempt.dialed_at is None or now - attempt.dialed_at > longest:
+        since = attempt.answered_at or attempt.dialed_at
+        if since is None or now - since > longest:
             raise StreamRefused("token_expired")
 
     async def turn(self, brief: CallBrief, turn: Turn) -> None:
