@@ -10,15 +10,30 @@ from callwright.app.calls import queries as calls
 from callwright.app.calls.lifecycle import CallStatus, CallType
 from callwright.app.calls.stats import call_stats
 from callwright.app.costs.report import cost_report
+from callwright.app.errors import CallwrightError, ErrorCode
 from callwright.app.leads import queries as leads
 from callwright.app.leads.models import LeadStatus
 from callwright.app.pagination import DEFAULT_PAGE
 from callwright.graphql.calls import Call, CallRecording, TranscriptTurn, recording_of, transcript_of
 from callwright.graphql.context import Info
 from callwright.graphql.fields import field
+from callwright.graphql.limits import LIST_ROWS, Limits
 from callwright.graphql.people import ApiToken, Lead, Me
 from callwright.graphql.reports import CallCostReport, CallStats
 from callwright.graphql.scalars import Connection, connection
+
+
+def _with_zone(moment: datetime | None, field: str) -> datetime | None:
+    """Raises `CallwrightError` (INVALID_TIME) for a time that is another moment in every zone."""
+    if moment is not None and moment.tzinfo is None:
+        raise CallwrightError(
+            ErrorCode.INVALID_TIME,
+            "The time has no zone.",
+            field=field,
+            rule="time_zone",
+            remedy="Add an offset, such as 2026-12-01T15:00:00-05:00.",
+        )
+    return moment
 
 
 @strawberry.input(description="`from` is inclusive, `to` exclusive, both of the time the call was asked for.")
@@ -34,12 +49,19 @@ class AdminCallFilter:
             status=self.status,
             call_type=self.call_type,
             business_id=self.business_id,
-            since=self.since,
-            before=self.before,
+            since=_with_zone(self.since, "filter.from"),
+            before=_with_zone(self.before, "filter.to"),
         )
 
 
-@strawberry.type
+_LIMITS = Limits()
+
+
+@strawberry.type(
+    description=f"An operation may have {_LIMITS.depth} levels of fields, {_LIMITS.aliases} aliases and "
+    f"{_LIMITS.tokens} tokens, and may resolve {_LIMITS.complexity} fields: each counts once for every row, a "
+    f"connection's by its `first`, a list's {LIST_ROWS} times. A query runs for at most {_LIMITS.query_seconds:g} seconds."
+)
 class Query:
     @field("The signed-in person.")
     async def me(self, info: Info) -> Me | None:

@@ -103,14 +103,14 @@ async def _calls_by_plan(session: TenantSession, since: datetime) -> dict[UUID, 
         select(
             col(Business.plan_id),
             func.count(),
-            func.coalesce(func.sum(col(Call.duration_seconds)), 0),
-            func.sum(func.coalesce(col(Call.estimated_cost_micros), 0)),
+            func.sum(col(Call.duration_seconds)),
+            func.sum(col(Call.estimated_cost_micros)),
         )
         .join(Business, col(Business.id) == col(Call.business_id))
         .where(col(Call.ended_at) >= since, owned_by_actor(session, Call.business_id, Call.consumer_id))
         .group_by(col(Business.plan_id))
     )
-    return {plan_id: (calls, int(seconds or 0), int(estimated or 0)) for plan_id, calls, seconds, estimated in rows.all()}
+    return {plan: (calls, int(seconds or 0), int(micros or 0)) for plan, calls, seconds, micros in rows.all()}
 
 
 async def _metered(session: TenantSession, since: datetime) -> dict[tuple[UUID, Provider], int]:

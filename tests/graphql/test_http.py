@@ -2,37 +2,32 @@
 
 from collections.abc import AsyncIterator
 
-import pytest
-
 from tests.graphql.client import Client
 
 JSON = {"Content-Type": "application/json"}
+REFUSED = [
+    (b"", 400),
+    (b"{", 400),
+    (b"null", 400),
+    (b'"text"', 400),
+    (b"7", 400),
+    (b"{}", 400),
+    (b'{"query": 7}', 400),
+    (b'{"query": "{ __typename }", "variables": []}', 400),
+    (b'{"query": "{ __typename }", "extensions": 1}', 400),
+    (b'{"query": "subscription { __typename }"}', 400),
+    (b'[{"query": "{ __typename }"}, {"query": "{ __typename }"}]', 400),
+    (b"\xff\xfe\x00", 400),
+    (b"[" * 100_000, 400),
+    (b'{"query": "' + b"x" * 300_000 + b'"}', 413),
+]
 
 
-@pytest.mark.parametrize(
-    ("body", "status"),
-    [
-        (b"", 400),
-        (b"{", 400),
-        (b"null", 400),
-        (b'"text"', 400),
-        (b"7", 400),
-        (b"{}", 400),
-        (b'{"query": 7}', 400),
-        (b'{"query": "{ __typename }", "variables": []}', 400),
-        (b'{"query": "{ __typename }", "extensions": 1}', 400),
-        (b'{"query": "subscription { __typename }"}', 400),
-        (b'[{"query": "{ __typename }"}, {"query": "{ __typename }"}]', 400),
-        (b"\xff\xfe\x00", 400),
-        (b"[" * 100_000, 400),
-        (b'{"query": "' + b"x" * 300_000 + b'"}', 413),
-    ],
-    ids=lambda value: str(value)[:60],
-)
-async def test_not_a_request(anyone: Client, body: bytes, status: int) -> None:
-    answer = await anyone.http.post(anyone.url, content=body, headers=JSON)
-    assert answer.status_code == status
-    assert answer.json()["errors"][0]["extensions"]["code"] == "BAD_REQUEST"
+async def test_not_a_request(anyone: Client) -> None:
+    for body, status in REFUSED:
+        answer = await anyone.http.post(anyone.url, content=body, headers=JSON)
+        assert answer.status_code == status, body[:60]
+        assert answer.json()["errors"][0]["extensions"]["code"] == "BAD_REQUEST", body[:60]
 
 
 async def test_an_operation_name_of_another_shape_is_the_clients_mistake(anyone: Client) -> None:
