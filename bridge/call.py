@@ -244,9 +244,12 @@ class Call:
     def _tell(self, event: ev.Event) -> None:
         if self._conversation is None or self._over:
             return
-        actions = self._conversation.handle(event, self._at_ms)
-        if actions:
-            self._perform(actions)
+        try:
+            actions = self._conversation.handle(event, self._at_ms)
+            if actions:
+                self._perform(actions)
+        except Exception as error:  # whoever told us is not to suffer for it
+            self._failed(error)
 
     def _perform(self, actions: Sequence[act.Action]) -> None:
         for action in actions:

@@ -104,7 +104,8 @@ class Conversation:
     def _phone_audio(self, event: ev.PhoneAudio) -> None:
         stage = self._stage
         watching = self._greeting.watching
-        stage.acoustics.hear(event.audio, stage.at_ms, tones=watching or self._voicemail.active)
+        beeps = self._voicemail.active or (watching and not stage.opening_heard)
+        stage.acoustics.hear(event.audio, stage.at_ms, tones=beeps)
         if watching:
             self._judge(self._greeting.frame())
         if self._voicemail.active:
@@ -255,7 +256,8 @@ class Conversation:
     def _model_error(self, event: ev.ModelError) -> None:
         stage = self._stage
         occupied = event.code == "conversation_already_has_active_response"
-        stage.note("model.error", code=event.code)
+        if event.code != "response_cancel_not_active":  # it was just done when we cancelled it: no news
+            stage.note("model.error", code=event.code)
         if event.event_id is not None and stage.voice.refused(event.event_id, occupied=occupied) and not occupied:
             self._count_failure()
         self._watch_model()

@@ -19,7 +19,6 @@ END_SILENCE_MS = 500
 MONOLOGUE_MS = 15_000
 _DECIDE_MS = 2_000  # a transcript comes 0.3-1 s after the speech; later than this it will not come
 _ONSET_MS = 60  # less is a click
-_BEEP_AFTER_SPEECH_MS = 1_000
 _WATCH_MS = 60_000  # a greeting is over by then, whoever speaks
 
 
@@ -78,6 +77,8 @@ class Greeting:
         """
         if self._exchanges:
             self.settle()
+        elif self.answered_by is AnsweredBy.UNKNOWN:
+            self.answered_by = AnsweredBy.HUMAN
         self._exchanges += 1
 
     def frame(self) -> Verdict | None:
@@ -100,7 +101,8 @@ class Greeting:
         if acoustics.monologue_ms >= MONOLOGUE_MS:
             return self._machine(VoicemailEvidence("monologue", at_ms, 0.8))
         beep = acoustics.beep_ended_ms
-        if beep is not None and beep - self._utterance_from >= _BEEP_AFTER_SPEECH_MS:
+        # After a mere hello it is somebody's kitchen: a greeting is longer than that.
+        if beep is not None and acoustics.last_voiced_ms - self._utterance_from > SHORT_SPEECH_MS:
             return self._machine(VoicemailEvidence("beep", at_ms, 0.9))
         if self.phase is Phase.FIRST:
             return self._first_over() if acoustics.silence_ms(at_ms) >= END_SILENCE_MS else None

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from picows import WSFrame, WSListener, WSMsgType, WSTransport
+from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 
 PHONE_FRAME_BYTES = 64 << 10  # a media frame is 0.3 kB
 MODEL_FRAME_BYTES = 8 << 20
@@ -39,7 +39,8 @@ class Leg(WSListener):
             except Exception as error:  # one call's fault must not reach the loop or another call
                 self._events.failed(error)
         elif kind is _CLOSE:
-            transport.send_close(frame.get_close_code())
+            # Not an echo of the code: picows knows no codes of an application (OpenAI closes with 4000 and up).
+            transport.send_close(WSCloseCode.OK)
             transport.disconnect()
         elif kind in (_TEXT, _BINARY, _CONTINUATION):
             self._fragment(transport, frame, kind)

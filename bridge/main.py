@@ -3,7 +3,7 @@
 import asyncio
 import signal
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
 
@@ -16,6 +16,8 @@ from callwright.app.compliance.optout import is_opt_out
 from callwright.bridge.call import Services
 from callwright.bridge.server import BridgeServer
 from callwright.bridge.settings import BridgeSettings
+
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 async def serve(settings: BridgeSettings, desk: CallDesk, *, on_ready: Callable[[int], None] | None = None) -> None:
@@ -34,20 +36,21 @@ async def serve(settings: BridgeSettings, desk: CallDesk, *, on_ready: Callable[
         def signalled() -> None:
             (hurry if stop.is_set() else stop).set()
 
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in _STOP_SIGNALS:
             loop.add_signal_handler(number, signalled)
-        port = await server.start()
-        log.info("bridge_ready", port=port)
-        if on_ready is not None:
-            on_ready(port)
-        await stop.wait()
-        log.info("bridge_draining", calls=server.active_calls)
-        drained, hurried = asyncio.ensure_future(server.drain()), asyncio.ensure_future(hurry.wait())
-        await asyncio.wait((drained, hurried), return_when=asyncio.FIRST_COMPLETED)
-        for task in (drained, hurried):
-            task.cancel()
-        await server.close()
-        await client.close()
+        try:
+            port = await server.start()
+            log.info("bridge_ready", port=port)
+            if on_ready is not None:
+                on_ready(port)
+            await stop.wait()
+            log.info("bridge_draining", calls=server.active_calls)
+            await _first(server.drain(), hurry.wait())
+        finally:
+            await server.close()
+            await client.close()
+            for number in _STOP_SIGNALS:
+                loop.remove_signal_handler(number)
         log.info("bridge_stopped")
 
 
@@ -59,6 +62,14 @@ def run(settings: BridgeSettings, open_desk: Callable[[], AbstractAsyncContextMa
             await serve(settings, desk)
 
     uvloop.run(main())
+
+
+async def _first(*works: Coroutine[object, object, object]) -> None:
+    """Returns when one is done; the others are cancelled."""
+    tasks = [asyncio.ensure_future(work) for work in works]
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        task.cancel()
 
 
 def _tls(client: AsyncOpenAI) -> ssl.SSLContext | None:

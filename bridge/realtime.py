@@ -7,6 +7,7 @@ headers and types.
 import binascii
 from collections import Counter
 from collections.abc import Callable, Mapping
+from urllib.parse import quote
 
 import orjson
 from openai import AsyncOpenAI
@@ -61,7 +62,9 @@ def endpoint(client: AsyncOpenAI, model: str) -> tuple[str, dict[str, str]]:
     if base.startswith("http"):
         base = "ws" + base.removeprefix("http")
     headers = {**client.default_headers, **client.auth_headers}
-    return f"{base}/realtime?model={model}", {name: text for name, text in headers.items() if isinstance(text, str)}
+    return f"{base}/realtime?model={quote(model, safe='')}", {
+        name: text for name, text in headers.items() if isinstance(text, str)
+    }
 
 
 def session_update(brief: CallBrief, transcription_model: str) -> bytes:

@@ -21,6 +21,7 @@ from websockets.http11 import Request, Response
 from callwright.app.calls.conversation import CallBrief, CallReport, StreamRefused, Turn
 from callwright.app.compliance.optout import is_opt_out
 from callwright.bridge.call import Services
+from callwright.bridge.core import OptOutTest
 from callwright.bridge.server import BridgeServer
 from callwright.bridge.settings import BridgeSettings
 from tests.bridge.bench import BRIEF, SILENCE, SPEECH
@@ -69,6 +70,9 @@ class Model:
         self.inbox = Inbox()
         self.requests: list[Request] = []
         self.refuse: HTTPStatus | None = None
+        self.admits = asyncio.Event()  # handshakes wait for it
+        self.admits.set()
+        self.sessions = 0
         self.open_sockets = 0
         self.url = ""
         self._socket: ServerConnection | None = None
@@ -109,13 +113,28 @@ class Model:
         async with self._changed:
             await asyncio.wait_for(self._changed.wait_for(lambda: self.open_sockets == 0), PATIENCE)
 
-    def answer(self, _: ServerConnection, request: Request) -> Response | None:
-        self.requests.append(request)
-        return None if self.refuse is None else _.respond(self.refuse, "no")
+    async def asked(self) -> None:
+        """Waits until somebody wants a session."""
+        async with self._changed:
+            await asyncio.wait_for(self._changed.wait_for(lambda: bool(self.requests)), PATIENCE)
+
+    async def was_used(self) -> None:
+        """Waits until there has been a session and none is open."""
+        async with self._changed:
+            done = self._changed.wait_for(lambda: self.sessions > 0 and self.open_sockets == 0)
+            await asyncio.wait_for(done, PATIENCE)
+
+    async def answer(self, socket: ServerConnection, request: Request) -> Response | None:
+        async with self._changed:
+            self.requests.append(request)
+            self._changed.notify_all()
+        await self.admits.wait()
+        return None if self.refuse is None else socket.respond(self.refuse, "no")
 
     async def session(self, socket: ServerConnection) -> None:
         self._socket = socket
         self.open_sockets += 1
+        self.sessions += 1
         try:
             await self.send("session.created", session={})
             async for raw in socket:
@@ -299,7 +318,9 @@ class Line:
 
 
 @asynccontextmanager
-async def bridge_line(spool: Path, brief: CallBrief = BRIEF, **changes: object) -> AsyncIterator[Line]:
+async def bridge_line(
+    spool: Path, brief: CallBrief = BRIEF, opt_out: OptOutTest = is_opt_out, **changes: object
+) -> AsyncIterator[Line]:
     """`changes` are fields of BridgeSettings."""
     model, desk = Model(), Desk(brief)
     async with serve(model.session, "127.0.0.1", 0, process_request=model.answer, compression=None) as listening:
@@ -309,7 +330,7 @@ async def bridge_line(spool: Path, brief: CallBrief = BRIEF, **changes: object) 
         client = AsyncOpenAI(api_key=settings.openai_api_key, base_url=settings.openai_base_url)
         loop, log = asyncio.get_running_loop(), structlog.get_logger("test")
         with ThreadPoolExecutor(1) as disk:
-            services = Services(settings, desk, client, None, disk, is_opt_out, loop.time, log)
+            services = Services(settings, desk, client, None, disk, opt_out, loop.time, log)
             server = BridgeServer(services)
             port = await server.start()
             try:

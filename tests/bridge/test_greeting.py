@@ -280,3 +280,23 @@ def test_words_faster_than_the_silence_after_them_decide_at_its_end(bench: Bench
     assert purposes(bench) == []
     bench.quiet(220)
     assert purposes(bench) == [Purpose.OPENING]
+
+
+def test_a_beep_after_a_mere_hello_is_no_machine(bench: Bench) -> None:
+    bench.tell(ev.ModelReady())
+    bench.quiet(300)
+    bench.noise(500)
+    bench.quiet(1_500)
+    bench.beep(300)
+    bench.quiet(500)
+    assert bench.all(act.ClaimVoicemail) == []
+
+
+def test_a_beep_after_a_long_greeting_is_one(bench: Bench) -> None:
+    bench.tell(ev.ModelReady())
+    bench.quiet(300)
+    bench.noise(4_000)
+    bench.beep(300)
+    bench.quiet(40)
+    assert bench.noted("voicemail.detected")[0].data["signal"] == "beep"
+    assert purposes(bench) == [Purpose.VOICEMAIL]

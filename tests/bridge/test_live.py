@@ -225,6 +225,39 @@ async def test_a_phone_that_drops_takes_the_models_socket_with_it(line: Line) ->
     assert (await line.desk.report()).reason is EndCause.PHONE_LOST
 
 
+async def test_a_model_that_answers_after_the_phone_is_gone_is_not_kept(line: Line) -> None:
+    line.model.admits.clear()
+    phone = await line.dial()
+    await phone.start()
+    await line.model.asked()
+    await phone.hang_up()
+    assert (await line.desk.report()).reason is EndCause.PERSON_HUNG_UP
+    line.model.admits.set()
+    await line.model.was_used()
+
+
+async def test_a_fault_of_ours_ends_its_call_properly_and_no_other(tmp_path: Path) -> None:
+    def faulty(text: str, language: str) -> bool:
+        raise ZeroDivisionError(language)
+
+    async with bridge_line(tmp_path, opt_out=faulty) as line:
+        line.desk.tokens.add("second")
+        phone = await opened(line)
+        await person(line, phone, "u1")
+        await line.model.send(
+            "conversation.item.input_audio_transcription.completed", item_id="u1", transcript="Anything."
+        )
+        await phone.closed()
+        report = await line.desk.report()
+        assert (report.reason, line.desk.hung_up) == (EndCause.BRIDGE_FAILED, ["CA1"])
+        assert report.recording is not None
+        other = await line.dial()
+        await other.start(token="second", call_sid="CA2")
+        await other.hello()
+        await other.hang_up()
+        assert (await line.desk.report()).reason is EndCause.PERSON_HUNG_UP
+
+
 async def test_a_phone_that_goes_silent_is_given_up(tmp_path: Path) -> None:
     async with bridge_line(tmp_path, stall_seconds=0.5) as line:
         phone = await opened(line)

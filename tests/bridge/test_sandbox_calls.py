@@ -19,6 +19,7 @@ import aiohttp
 import orjson
 import pytest
 import structlog
+import uvloop
 from openai import AsyncOpenAI
 
 from callwright.app.calls.conversation import AnsweredBy, CallReport, EndCause, Turn
@@ -210,7 +211,7 @@ async def hold_all(spool: Path) -> dict[str, Outcome]:
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Outcome]:
     """All calls at once, as a bridge is used."""
-    return asyncio.run(hold_all(tmp_path_factory.mktemp("spool")))
+    return uvloop.run(hold_all(tmp_path_factory.mktemp("spool")))
 
 
 ENDS = {
