@@ -1,5 +1,6 @@
 """Admission: priority, schedules, limits over all and for each business, and the gate once more."""
 
+import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
@@ -102,6 +103,14 @@ async def test_dials_a_minute_are_counted_by_rows(state: AppState, world: World,
     assert await admit(state, **limits) == []
     clock.advance(0.1)
     assert len(await admit(state, **limits)) == 2
+
+
+async def test_many_dispatchers_at_once_admit_no_more_than_one_would(state: AppState, world: World) -> None:
+    for _ in range(12):
+        await world.call()
+    rounds = await asyncio.gather(*(admit(state) for _ in range(8)))
+    admitted = [call.id for calls in rounds for call in calls]
+    assert len(admitted) == len(set(admitted)) == 5
 
 
 async def test_one_business_at_its_limit_does_not_hold_up_another(state: AppState, world: World) -> None:

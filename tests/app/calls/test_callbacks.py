@@ -133,6 +133,16 @@ async def test_a_late_callback_does_not_touch_the_next_try(state: AppState, worl
         assert (await session.get_one(CallAttempt, second.id)).status is AttemptStatus.DIALING
 
 
+async def test_an_answered_call_cannot_turn_out_busy(state: AppState, world: World) -> None:
+    attempt = await dialing(world)
+    await receive(state, WebhookKind.STATUS, attempt.id, callback("in-progress", 2))
+    for status in ("busy", "no-answer", "ringing", "queued"):
+        await receive(state, WebhookKind.STATUS, attempt.id, callback(status, 3))
+    async with state.database.system() as session:
+        assert (await session.get_one(CallAttempt, attempt.id)).status is AttemptStatus.IN_PROGRESS
+        assert (await session.get_one(Call, attempt.call_id)).status is CallStatus.IN_PROGRESS
+
+
 async def test_callbacks_of_unknown_attempts_and_unreadable_ones_change_nothing(state: AppState, world: World) -> None:
     attempt = await dialing(world)
     await receive(state, WebhookKind.STATUS, UUID(int=1), callback("ringing", 1))
