@@ -55,7 +55,9 @@ class Reads:
 
     async def close(self) -> None:
         """Ends the transaction. The loaders must not be used any more."""
-        await self._stack.aclose()
+        # A loader that was cancelled may still be giving its statement up.
+        async with self._lock:
+            await self._stack.aclose()
 
     def _loader(
         self, read: Callable[[TenantSession, list[Key]], Awaitable[Mapping[Key, Value]]]

@@ -60,7 +60,8 @@ _LIMITS = Limits()
 @strawberry.type(
     description=f"An operation may have {_LIMITS.depth} levels of fields, {_LIMITS.aliases} aliases and "
     f"{_LIMITS.tokens} tokens, and may resolve {_LIMITS.complexity} fields: each counts once for every row, a "
-    f"connection's by its `first`, a list's {LIST_ROWS} times. A query runs for at most {_LIMITS.query_seconds:g} seconds."
+    f"connection's by its `first`, a list's {LIST_ROWS} times. "
+    f"A query runs for at most {_LIMITS.query_seconds:g} seconds."
 )
 class Query:
     @field("The signed-in person.")

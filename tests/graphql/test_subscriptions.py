@@ -191,6 +191,10 @@ async def test_nothing_is_left_when_a_follower_leaves(
         operation = await socket.start(STATUS, id=str(phone.call.id))
         await socket.next()
         assert await _followers(state.live.redis, phone) == 1
+        async with asyncio.timeout(10):
+            # Whoever waits holds no connection to Postgres.
+            while state.database.engine.pool.checkedout():  # type: ignore[attr-defined]
+                await state.live.redis.ping()
         if leaves == "complete":
             await socket.connection.send(json.dumps({"type": "complete", "id": operation}))
             await _until_nobody_follows(state, phone)
