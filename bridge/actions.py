@@ -21,12 +21,20 @@ class Purpose(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Play:
-    """To the phone: this audio, then the mark."""
+    """To the phone: the leading mark if there is one, this audio, then the mark."""
 
     payload: str
     audio: bytes
+    lead: str | None
     mark: str
     response_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlaysLate:
+    """To the recording: what was sent to the idle phone last began to play this much later than it was sent."""
+
+    late_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +135,7 @@ class Finish:
 
 Action = (
     Play
+    | PlaysLate
     | ClearPhone
     | CreateResponse
     | CancelResponse

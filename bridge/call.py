@@ -257,6 +257,9 @@ class Call:
                 self._play(action)
             elif isinstance(action, act.ClearPhone):
                 self._clear()
+            elif isinstance(action, act.PlaysLate):
+                if self._recorder is not None:
+                    self._recorder.delay(action.late_ms)
             elif isinstance(action, act.Finish):
                 self._over = True
                 self._spawn(self._finish(action.report))
@@ -270,6 +273,8 @@ class Call:
 
     def _play(self, action: act.Play) -> None:
         if self._phone is not None and self._frames is not None:
+            if action.lead is not None:
+                self._phone.send(_TEXT, self._frames.mark(action.lead))
             self._phone.send(_TEXT, self._frames.media(action.payload))
             self._phone.send(_TEXT, self._frames.mark(action.mark))
         if self._recorder is not None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from callwright.app.calls.conversation import AnsweredBy, CallBrief, CallReport, EndCause
 from callwright.bridge import events as ev
-from callwright.bridge.actions import Action, CommitSpeech, Finish, HearOut, Play, Purpose, TellModel
+from callwright.bridge.actions import Action, CommitSpeech, Finish, HearOut, Play, PlaysLate, Purpose, TellModel
 from callwright.bridge.ending import Ending
 from callwright.bridge.greeting import Greeting, Verdict
 from callwright.bridge.stage import LATE_MARK_MS, Stage
@@ -115,6 +115,9 @@ class Conversation:
 
     def _mark(self, event: ev.MarkReached) -> None:
         stage = self._stage
+        late_ms = stage.playout.late_ms(event.name, stage.at_ms)
+        if late_ms:
+            stage.out.append(PlaysLate(late_ms))
         stage.heard(stage.playout.acknowledge(event.name, stage.at_ms))
         if not stage.playout.audible:
             stage.timers.cancel(Timer.PLAYOUT_LATE)
@@ -216,8 +219,8 @@ class Conversation:
                 stage.latencies_ms.append(max(0, stage.at_ms - self._answered_from))
             self._answered_from = None
         stage.transcript.agent_began(event.item_id)
-        mark = stage.playout.push(event.response_id, event.item_id, purpose, len(event.audio), stage.at_ms)
-        stage.out.append(Play(event.payload, event.audio, mark, event.response_id))
+        marks = stage.playout.push(event.response_id, event.item_id, purpose, len(event.audio), stage.at_ms)
+        stage.out.append(Play(event.payload, event.audio, marks.lead, marks.end, event.response_id))
         stage.timers.set(Timer.PLAYOUT_LATE, stage.playout.ends_at(stage.at_ms) + LATE_MARK_MS)
         self._model_moved()
         if self._ending.begun:

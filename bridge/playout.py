@@ -49,6 +49,14 @@ class _Chunk:
     size: int
 
 
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """`lead` goes before the audio (None: audio is still playing, it simply follows), `end` behind it."""
+
+    lead: str | None
+    end: str
+
+
 class Playout:
     def __init__(self) -> None:
         self._generation = 0
@@ -56,6 +64,8 @@ class Playout:
         self._queue: deque[_Chunk] = deque()
         self._queued = 0  # bytes in the queue
         self._front_ms = 0  # stream time at which the first queued chunk began to play
+        self._sent_ms = 0  # stream time at which audio was last sent to an idle phone
+        self._lead: str | None = None  # the mark before it
         self._items: dict[str, SpokenItem] = {}
 
     @property
@@ -67,18 +77,24 @@ class Playout:
         """Stream time at which all queued audio should have played."""
         return max(at_ms, self._front_ms + self._queued // BYTES_PER_MS) if self._queue else at_ms
 
-    def push(self, response_id: str, item_id: str, purpose: Purpose, size: int, at_ms: int) -> str:
-        """Adds a chunk of `size` bytes just sent; returns the name of the mark that must follow it."""
-        if not self._queue:
-            self._front_ms = at_ms
+    def push(self, response_id: str, item_id: str, purpose: Purpose, size: int, at_ms: int) -> Marks:
+        """Adds a chunk of `size` bytes that is now sent; returns the names of the marks to send around it."""
         item = self._items.get(item_id)
         if item is None:
             item = self._items[item_id] = SpokenItem(item_id, response_id, purpose, self.ends_at(at_ms))
+        lead = None
+        if not self._queue:
+            # Echoed at once by an idle phone: tells when the audio behind it really begins, however long the line.
+            self._front_ms = self._sent_ms = at_ms
+            lead = self._lead = self._enqueue(item, 0)
         item.received += size
-        self._seq += 1
-        self._queue.append(_Chunk(self._seq, item, size))
-        self._queued += size
-        return f"{self._generation}:{self._seq}"
+        return Marks(lead, self._enqueue(item, size))
+
+    def late_ms(self, mark: str, at_ms: int) -> int:
+        """How much later than when it was sent the audio begins that this mark leads, 0 if it leads none; ask before
+        `acknowledge`.
+        """
+        return max(0, at_ms - self._sent_ms) if mark == self._lead and self._queue else 0
 
     def acknowledge(self, mark: str, at_ms: int) -> list[SpokenItem]:
         """The phone reached a mark. Returns the items now heard to their end; stale, repeated and foreign marks
@@ -129,6 +145,12 @@ class Playout:
         self._queued = 0
         self._generation += 1
         return cuts
+
+    def _enqueue(self, item: SpokenItem, size: int) -> str:
+        self._seq += 1
+        self._queue.append(_Chunk(self._seq, item, size))
+        self._queued += size
+        return f"{self._generation}:{self._seq}"
 
     def _play_through(self, seq: int, at_ms: int) -> list[SpokenItem]:
         ended: list[SpokenItem] = []

@@ -15,6 +15,7 @@ from pathlib import Path
 _SAMPLES_PER_MS = 8
 _BLOCK = 16_000  # samples a channel: 2 s
 _SILENCE = 0xFF
+_SETTLING = 8_000  # samples: how late the phone may tell that audio began late
 _LONGEST_GAP = 120_000 * _SAMPLES_PER_MS  # a timestamp further ahead is a broken one, not a gap
 _PENDING_BLOCKS = 8  # 16 s of audio waiting for the disk
 _HEADER = struct.Struct("<4sI4s4sIHHIIHHH4sII4sI")
@@ -53,6 +54,7 @@ class Recorder:
         self._left = bytearray()
         self._right: deque[tuple[int, bytes]] = deque()  # (position, audio), in order, not overlapping
         self._right_end = 0
+        self._burst = 0  # where the audio begins that was sent to the idle phone last
 
     @property
     def duration_ms(self) -> int:
@@ -72,14 +74,22 @@ class Recorder:
         if gap > 0:
             self._left += bytes((_SILENCE,)) * gap
         self._left[offset : offset + len(audio)] = audio
-        while len(self._left) >= _BLOCK:
+        while len(self._left) >= _BLOCK + _SETTLING:
             self._hand_on(_BLOCK)
 
     def agent(self, at_ms: int, audio: bytes) -> None:
         """Audio sent to the phone at stream time `at_ms`: it plays when what was sent before it has played."""
         position = max(at_ms * _SAMPLES_PER_MS, self._right_end)
+        if position > self._right_end or not self._right:
+            self._burst = position
         self._right.append((position, audio))
         self._right_end = position + len(audio)
+
+    def delay(self, late_ms: int) -> None:
+        """The agent's audio sent to the idle phone last began this much later; so did all that follows it."""
+        shift = late_ms * _SAMPLES_PER_MS
+        self._right = deque((at + shift if at >= self._burst else at, audio) for at, audio in self._right)
+        self._right_end += shift
 
     def cut(self, at_ms: int) -> None:
         """The phone was cleared: what had not played was not heard."""

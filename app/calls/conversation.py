@@ -142,7 +142,8 @@ class CallReport:
     voicemail_left: bool = False
     opted_out: bool = False
     human_requested: bool = False
-    response_latencies_ms: tuple[int, ...] = ()  # the person stops -> the agent is heard, one figure a reply
+    # The person's last word -> the reply's first audio leaves for the phone; one figure a reply, after each turn.
+    response_latencies_ms: tuple[int, ...] = ()
 
     @property
     def ended_by(self) -> Speaker:

@@ -190,7 +190,10 @@ class Bench:
         for action in actions:
             self.done.append((self.at_ms, action))
             if isinstance(action, act.Play):
+                if action.lead is not None:
+                    self._queue.append((action.lead, 0))
                 self._queue.append((action.mark, len(action.audio)))
+                self._play(0)
             elif isinstance(action, act.ClearPhone):
                 flushed, self._queue = self._queue, deque()
                 if self._plays:

@@ -157,6 +157,7 @@ class Phone:
         self.socket = socket
         self.inbox = Inbox()
         self.at_ms = 0
+        self._unplayed = 0  # media whose marks have not been echoed
         self._reader = asyncio.get_running_loop().create_task(self._read())
 
     async def start(self, token: str = "good", call_sid: str = "CA1") -> None:
@@ -182,6 +183,10 @@ class Phone:
         await self.noise(400)
         await self.quiet(520)
 
+    async def played(self, mark: str) -> None:
+        self._unplayed -= 1
+        await self.echo(mark)
+
     async def echo(self, mark: str) -> None:
         await self._send({"event": "mark", "streamSid": "MZ1", "mark": {"name": mark}})
 
@@ -205,7 +210,14 @@ class Phone:
     async def _read(self) -> None:
         try:
             async for raw in self.socket:
-                await self.inbox.put(orjson.loads(raw))
+                message = orjson.loads(raw)
+                if message["event"] == "mark" and not self._unplayed:
+                    await self.echo(message["mark"]["name"])  # nothing is queued before it
+                    continue
+                self._unplayed += message["event"] == "media"
+                if message["event"] == "clear":
+                    self._unplayed = 0
+                await self.inbox.put(message)
         except ConnectionClosed:
             return
 

@@ -56,7 +56,7 @@ class Orders(RuleBasedStateMachine):
             self.cancelled.add(action.response_id)
         elif isinstance(action, act.Play):
             assert action.response_id not in self.cancelled, "audio of a dead response"
-            self.marks.append(action.mark)
+            self.marks += [action.mark] if action.lead is None else [action.lead, action.mark]
 
     @rule(frames=st.integers(1, 80), loud=st.booleans())
     def line(self, frames: int, loud: bool) -> None:

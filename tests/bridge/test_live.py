@@ -56,7 +56,7 @@ async def play(phone: Phone, marks: int) -> None:
         mark = (await phone.inbox.next("event", "mark"))["mark"]
         assert isinstance(mark, dict)
         await phone.quiet(200)
-        await phone.echo(str(mark["name"]))
+        await phone.played(str(mark["name"]))
 
 
 async def health(line: Line) -> dict[str, object]:

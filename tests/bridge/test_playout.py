@@ -8,7 +8,7 @@ from callwright.bridge.playout import Cut, Playout
 
 
 def push(playout: Playout, item: str, ms: int, at_ms: int, response: str = "r") -> str:
-    return playout.push(response, item, Purpose.REPLY, ms * 8, at_ms)
+    return playout.push(response, item, Purpose.REPLY, ms * 8, at_ms).end
 
 
 def heard(cuts: list[Cut]) -> dict[str, tuple[int, int, bool]]:
@@ -80,6 +80,18 @@ def test_a_pause_at_the_phone_restarts_the_clock() -> None:
     push(playout, "a", 200, 1_000)
     assert playout.ends_at(1_000) == 1_200
     assert heard(playout.clear(1_050)) == {"a": (250, 400, True)}
+
+
+def test_the_leading_mark_tells_when_the_audio_really_began() -> None:
+    playout = Playout()
+    lead = playout.push("r", "a", Purpose.REPLY, 8_000, 1_000).lead
+    assert lead is not None
+    assert playout.push("r", "a", Purpose.REPLY, 8_000, 1_000).lead is None
+    assert playout.late_ms(lead, 1_180) == 180
+    playout.acknowledge(lead, 1_180)
+    assert playout.ends_at(1_180) == 3_180
+    assert heard(playout.clear(1_680)) == {"a": (500, 2_000, True)}
+    assert playout.late_ms(lead, 1_700) == 0
 
 
 @given(st.lists(st.tuples(st.sampled_from(["push", "ack", "clear", "wait"]), st.integers(0, 400)), max_size=60))

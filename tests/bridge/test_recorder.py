@@ -71,6 +71,22 @@ def test_a_gap_of_the_line_is_silence() -> None:
     assert tape.left == b"\x30" * FRAME + b"\xff" * (199 * FRAME) + b"\x31" * FRAME
 
 
+def test_audio_that_began_late_lies_where_it_was_heard() -> None:
+    tape = Tape()
+    tape.recorder.agent(0, b"\x10" * 800)
+    for frame in range(100):
+        if frame == 50:
+            tape.recorder.agent(1_000, b"\x11" * 1_600)
+            tape.recorder.agent(1_000, b"\x12" * 1_600)
+        if frame == 59:
+            tape.recorder.delay(180)  # the phone was that far away
+        tape.person(frame, 0x30)
+    tape.recorder.close(2_000)
+    assert tape.right == (
+        b"\x10" * 800 + b"\xff" * (1_180 * 8 - 800) + b"\x11" * 1_600 + b"\x12" * 1_600 + b"\xff" * (420 * 8)
+    )
+
+
 def test_what_was_cleared_was_not_heard() -> None:
     tape = Tape()
     for frame in range(50):
@@ -105,7 +121,10 @@ def test_a_broken_timestamp_costs_one_frame_not_the_memory() -> None:
 
 
 @given(
-    st.lists(st.tuples(st.sampled_from(["person", "agent", "cut", "skip", "old"]), st.integers(0, 3_000)), max_size=80)
+    st.lists(
+        st.tuples(st.sampled_from(["person", "agent", "cut", "skip", "old", "late"]), st.integers(0, 3_000)),
+        max_size=80,
+    )
 )
 def test_channels_stay_as_long_as_the_stream(steps: list[tuple[str, int]]) -> None:
     tape, at_ms, end = Tape(), 0, 0
@@ -118,6 +137,8 @@ def test_channels_stay_as_long_as_the_stream(steps: list[tuple[str, int]]) -> No
             tape.recorder.agent(at_ms, b"\x11" * value)
         elif step == "cut":
             tape.recorder.cut(at_ms)
+        elif step == "late":
+            tape.recorder.delay(value)
         elif step == "old":
             start, length = max(0, at_ms - value), min(FRAME, 8 * min(value, at_ms))
             tape.recorder.person(start, b"\x31" * length)
