@@ -50,7 +50,9 @@ class Decision:
     def as_error(self) -> CallwrightError:
         """The refusal as the domain error a client sees."""
         assert self.code is not None
-        return CallwrightError(self.code, self.reason, field=self.field, rule=self.rule, remedy=self.remedy)
+        return CallwrightError(
+            self.code, self.reason, field=self.field, rule=self.rule, remedy=self.remedy, until=self.until
+        )
 
 
 @dataclass(frozen=True, slots=True)
