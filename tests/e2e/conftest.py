@@ -30,6 +30,7 @@ class RunningStack:
 
     settings: Settings
     place: Marketplace
+    owner_token: str
 
     @property
     def graphql_url(self) -> str:
@@ -45,11 +46,12 @@ class RunningStack:
 
     @asynccontextmanager
     async def client(self, email: str | None = None) -> AsyncIterator[GraphQLClient]:
-        """A signed-in client; the owner's unless another e-mail is given."""
+        """A signed-in client: the owner's, or that of another e-mail's person."""
         async with GraphQLClient(self.graphql_url) as client:
-            person = {"email": email or self.place.owner_email, "password": DEMO_PASSWORD}
-            signed_in = await client.execute(SIGN_IN, person)
-            client.token = signed_in["signIn"]["token"]
+            client.token = self.owner_token
+            if email is not None:
+                signed_in = await client.execute(SIGN_IN, {"email": email, "password": DEMO_PASSWORD})
+                client.token = signed_in["signIn"]["token"]
             yield client
 
     async def lead(self, persona: str) -> UUID:
@@ -88,7 +90,10 @@ def stack(store_dir: Path) -> Iterator[RunningStack]:
             place = await seed_marketplace(database, "e2e")
             await database.close()
             async with Supervisor(children_of(running, log_dir=running.data_dir / "logs")):
-                ready.append(RunningStack(running, place))
+                async with GraphQLClient(f"{running.public_url}/graphql") as client:
+                    person = {"email": place.owner_email, "password": DEMO_PASSWORD}
+                    token = (await client.execute(SIGN_IN, person))["signIn"]["token"]
+                ready.append(RunningStack(running, place, token))
                 started.set()
                 await asyncio.to_thread(stop.wait)
 
