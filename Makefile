@@ -1,8 +1,9 @@
-# Everything runs in .venv; `make setup` is implied and instant when nothing changed. Needs Python 3.11+ and make.
+# Everything runs in .venv; `make setup` is implied and instant when nothing changed. Needs Python 3.11+, npm and make.
 PYTHON ?= python3
 BIN := .venv/bin
 ROOMS := app bridge graphql portal tasks
 STAMP := .venv/.setup
+SCRIPTS := node_modules/.setup
 # The rooms as one package for the tools that read files and do not import.
 TREE := build/tree/callwright
 
@@ -12,7 +13,7 @@ TREE := build/tree/callwright
 help:  ## Lists the targets.
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 10
 
-setup: $(STAMP)  ## Creates .venv with everything at locked versions.
+setup: $(STAMP) $(SCRIPTS)  ## Creates .venv and node_modules with everything at locked versions.
 
 $(STAMP): requirements/dev.txt pyproject.toml setup.py
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed: make PYTHON=...")'
@@ -20,6 +21,11 @@ $(STAMP): requirements/dev.txt pyproject.toml setup.py
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@
+
+$(SCRIPTS): package.json package-lock.json .npmrc
+	@command -v npm >/dev/null || { echo 'npm is needed (Node 18 or newer, https://nodejs.org)' >&2; exit 1; }
+	npm ci --loglevel=error >/dev
+	@touch $@
 
 test: setup  ## Runs the tests.
 	$(BIN)/pytest -n 2 $(ARGS)
@@ -56,7 +62,8 @@ lock: setup  ## Brings the locks in step with pyproject.toml (ARGS=--upgrade: ne
 	$(COMPILE) pyproject.toml --extra embedded --extra sandbox -c requirements/dev.txt --output-file requirements/all.txt
 	$(COMPILE) pyproject.toml -c requirements/dev.txt --output-file requirements/base.txt
 	$(COMPILE) requirements/build.in -c requirements/dev.txt --output-file requirements/build.txt
+	npm install --package-lock-only --loglevel=error
 
 clean:  ## Removes what the targets made; data in .data stays.
-	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf .venv node_modules build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +

@@ -1,11 +1,9 @@
-"""`/graphql`: operations by HTTP POST and over WebSocket (`graphql-transport-ws`), GraphiQL in development.
-
-GraphiQL's page is Strawberry's and loads its script from a CDN; without a network the page stays empty, the API works.
-"""
+"""`/graphql`: operations by HTTP POST and over WebSocket (`graphql-transport-ws`), GraphiQL in development."""
 
 import json
 from collections.abc import AsyncGenerator
 from datetime import timedelta
+from pathlib import Path
 
 from cross_web import HTTPException
 from starlette.requests import Request
@@ -23,6 +21,7 @@ from callwright.app.settings import Environment
 from callwright.app.state import AppState
 from callwright.graphql.context import Context
 from callwright.graphql.errors import BAD_REQUEST, present
+from callwright.graphql.graphiql import NODE_MODULES, GraphiQL
 from callwright.graphql.limits import Limits
 from callwright.graphql.schema import build_schema
 
@@ -30,10 +29,11 @@ PATH = "/graphql"
 _HANDSHAKE = timedelta(seconds=10)
 
 
-def graphql_routes(state: AppState, limits: Limits | None = None) -> list[BaseRoute]:
-    """The routes of the GraphQL API, for HTTP and for WebSocket."""
-    endpoint = GraphQLEndpoint(state, limits or Limits())
-    return [Route(PATH, endpoint), WebSocketRoute(PATH, endpoint)]
+def graphql_routes(state: AppState, limits: Limits | None = None, node_modules: Path = NODE_MODULES) -> list[BaseRoute]:
+    """The routes of the GraphQL API, for HTTP and for WebSocket, and in development of GraphiQL's files."""
+    endpoint = GraphQLEndpoint(state, limits or Limits(), node_modules)
+    files = endpoint.graphiql.routes() if endpoint.graphiql else []
+    return [Route(PATH, endpoint), WebSocketRoute(PATH, endpoint), *files]
 
 
 class _Socket(ASGIWebSocketAdapter):
@@ -66,7 +66,7 @@ class GraphQLEndpoint(GraphQL[Context, None]):
 
     websocket_adapter_class = _Socket
 
-    def __init__(self, state: AppState, limits: Limits) -> None:
+    def __init__(self, state: AppState, limits: Limits, node_modules: Path) -> None:
         production = state.settings.environment is Environment.PRODUCTION
         super().__init__(
             build_schema(limits, production=production),
@@ -78,6 +78,7 @@ class GraphQLEndpoint(GraphQL[Context, None]):
         )
         self._state = state
         self._limits = limits
+        self.graphiql = None if production else GraphiQL(PATH, node_modules)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -89,6 +90,10 @@ class GraphQLEndpoint(GraphQL[Context, None]):
             error = {"message": refused.reason, "extensions": {"code": BAD_REQUEST}}
             response = JSONResponse({"errors": [error]}, refused.status_code)
         await response(scope, receive, send)
+
+    async def render_graphql_ide(self, request: Request) -> Response:
+        assert self.graphiql is not None, "Strawberry asks only where graphql_ide is set"
+        return self.graphiql.page(request)
 
     def _limited(self, receive: Receive) -> Receive:
         received = 0
