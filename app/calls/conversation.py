@@ -142,7 +142,7 @@ class CallReport:
     voicemail_left: bool = False
     opted_out: bool = False
     human_requested: bool = False
-    # The person's last word -> the reply's first audio leaves for the phone; one figure a reply, after each turn.
+    # The person's last word -> the reply's first audio leaves for the phone, a figure a reply.
     response_latencies_ms: tuple[int, ...] = ()
 
     @property

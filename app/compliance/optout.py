@@ -58,12 +58,22 @@ _SPANISH = re.compile(
 )
 
 
+# The whole of an utterance: what the opening offers people to say ("say stop"), in one word.
+_BARE_STOP = re.compile(
+    r"(?:(?:please|just|okay|ok|no|yes|hey|por favor|si) (?:\| )?)*"
+    r"(?:stop|stop it|stop (?:this|these|the|your) calls?|basta|pare|paren|alto|baja)"
+    r"(?: (?:\| )?(?:please|now|por favor|ya|stop))*"
+)
+
+
 def is_opt_out(text: str, language: str) -> bool:
     """Whether the words ask for no more calls.
 
     `language` is the call's ISO 639-1 code; English and Spanish are always tried, as people change languages.
     """
     plain = _plain(text)
+    if _BARE_STOP.fullmatch(plain):
+        return True
     if _ENGLISH.search(plain) and not _ENGLISH_SOFT.search(plain):
         return True
     # "no me llamo Juan" (my name is not Juan) and "no me llamaron" (nobody called me) are statements, not requests.
@@ -75,4 +85,4 @@ def _plain(text: str) -> str:
     folded = unicodedata.normalize("NFKD", text.lower().replace("\N{RIGHT SINGLE QUOTATION MARK}", "'"))
     letters = "".join(char for char in folded if not unicodedata.combining(char))
     # Punctuation stays as a bar: "it won't stop, call me" must not read as "stop call me".
-    return " ".join(re.sub(r"[^\w'\- ]+", " | ", letters).split())
+    return " ".join(re.sub(r"[^\w'\- ]+", " | ", letters).split()).strip(" |")
