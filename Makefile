@@ -24,7 +24,7 @@ $(STAMP): requirements/dev.txt pyproject.toml setup.py
 
 $(SCRIPTS): package.json package-lock.json .npmrc
 	@command -v npm >/dev/null || { echo 'npm is needed (Node 18 or newer, https://nodejs.org)' >&2; exit 1; }
-	npm ci --loglevel=error >/dev
+	npm ci --loglevel=error >/dev/null
 	@touch $@
 
 test: setup  ## Runs the tests.
