@@ -14,7 +14,7 @@ from callwright.app.events.outbox import Job, jobs_of
 from callwright.app.settings import Settings
 from callwright.app.state import open_state
 from tests.app.telephony.desk import Desk
-from tests.app.telephony.line import SandboxCarrier, lay_line, until
+from tests.app.telephony.line import SandboxCarrier, lay_line, sandbox_process, until
 from tests.conftest import SettableClock
 from tests.world import World
 
@@ -181,3 +181,21 @@ async def test_the_minute_is_exact_at_the_moment_of_dialling(
         clock.advance(60)
         await asyncio.gather(*(dial(state, attempt.id) for attempt in kept))
         assert all([(await desk.attempts(call))[0].dialed_at is not None for call in calls])
+
+
+async def test_shuffled_and_repeated_callbacks_end_the_calls_the_same(
+    settings: Settings, clock: SettableClock, world: World
+) -> None:
+    expected = {"+12125550108": CallStatus.BUSY, "+13035550107": CallStatus.NO_ANSWER}
+    with sandbox_process("--shuffle-callbacks", "--duplicate-callbacks", "--seed", "7") as sandbox:
+        line = lay_line(sandbox, settings)
+        async with open_state(line.settings, clock=clock) as state, line.answer(state):
+            desk = Desk(line, state, world, clock)
+            calls = {number: await desk.request(number, max_attempts=1) for number in expected}
+            assert len(await desk.admit()) == 2
+            assert await desk.run_due() == 2
+            for number, status in expected.items():
+                ended = await desk.until(calls[number], status)
+                assert ended.outcome is CallOutcome.NOT_REACHED
+                assert len(await desk.attempts(ended)) == 1
+                assert await sandbox.posts_to(number) == 1
