@@ -45,6 +45,7 @@ def render_prompt(facts: PromptFacts) -> Prompt:
             language=LANGUAGES[facts.language].name,
             minutes=f"{facts.max_seconds / 60:g}",
             data=fenced_facts(_data(facts)),
+            known={label for label, value in facts.lead.items() if value},
         )
     )
     version = prompt_version(facts.call_type, facts.language)

@@ -54,15 +54,17 @@ _KEPT_FIELDS = {
 }
 
 
-async def receive(state: AppState, kind: WebhookKind, attempt_id: UUID | None, fields: Mapping[str, str]) -> None:
-    """Stores a verified webhook and applies it. A repeat of one already stored changes nothing.
+async def receive(state: AppState, kind: WebhookKind, attempt_id: UUID | None, fields: Mapping[str, str]) -> bool:
+    """Stores a verified webhook and applies it; False for a replay of one already stored, which changes nothing.
 
     The key is made of signed fields only, so that a captured request cannot come in anew under another header. When
     applying fails the row stays unapplied and the sweep takes it up again.
     """
     inbox_id = await _store(state, kind, attempt_id, fields)
-    if inbox_id is not None:
-        await apply_stored(state, inbox_id)
+    if inbox_id is None:
+        return False
+    await apply_stored(state, inbox_id)
+    return True
 
 
 async def _store(state: AppState, kind: WebhookKind, attempt_id: UUID | None, fields: Mapping[str, str]) -> UUID | None:

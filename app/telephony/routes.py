@@ -48,8 +48,9 @@ def _webhook(kind: WebhookKind) -> Callable[[Request], Awaitable[Response]]:
         fields = await _verified(request)
         if isinstance(fields, Response):
             return fields
-        await receive(_state(request), kind, _attempt_id(request), fields)
-        return Response(status_code=204)
+        # The carrier does not mind a 403 for what it sends twice; somebody who captured a request learns nothing.
+        is_new = await receive(_state(request), kind, _attempt_id(request), fields)
+        return Response(status_code=204 if is_new else 403)
 
     return endpoint
 

@@ -131,7 +131,8 @@ def test_no_text_of_a_lead_can_leave_its_line_or_its_fence(text: str, call_type:
         lead={"description": text, "address": text, "budget": text},
         business_facts={text[:40]: text},
     )
-    calm = render_prompt(replace(FACTS, call_type=call_type)).text
+    calm_lead = {"description": "a", "address": text and "a", "budget": "a"}
+    calm = render_prompt(replace(FACTS, call_type=call_type, lead=calm_lead)).text
     prompt = render_prompt(facts).text
     assert headings(prompt) == HEADINGS
     mark = re.search(r"^<<<DATA ([0-9a-f]{16})$", prompt, re.MULTILINE)
@@ -198,3 +199,10 @@ def test_brief_carries_the_lines_the_limits_and_the_tools() -> None:
 )
 def test_numbers_are_spoken_digit_by_digit(number: str, spoken: str) -> None:
     assert spoken_number(number) == spoken
+
+
+def test_the_address_is_asked_for_only_when_it_is_not_known() -> None:
+    with_address = replace(FACTS, call_type=CallType.QUALIFY_LEAD)
+    without = replace(with_address, lead={**with_address.lead, "address": ""})
+    assert "What is the address" not in render_prompt(with_address).text
+    assert "5. What is the address" in render_prompt(without).text

@@ -80,7 +80,7 @@ def test_every_listed_number_has_a_persona() -> None:
         {
             "What exactly do you need done, and how urgent is it?": "fairly urgent",
             "When would you like the work to happen?": "two weeks",
-            "What budget do you have in mind?": "eight thousand",
+            "What budget do you have in mind?": "five hundred",
             "What is the address, and is there anything we should know about getting in?": "driveway",
             "Are you the person who decides, or does somebody else decide with you?": "own the house",
         },
@@ -221,7 +221,7 @@ def test_a_screening_assistant_comes_before_the_person() -> None:
     assert talk.callee.said[0].text.startswith("Hi. If you record your name")
     replies = talk.ask("This is Acme Plumbing's AI assistant calling about your request.")
     assert replies.startswith("Thanks. Please stay on the line. Hello?")
-    assert "eight thousand" in talk.ask("What is your budget?")
+    assert "five hundred" in talk.ask("What is your budget?")
 
 
 def test_damaged_words_are_asked_for_again() -> None:

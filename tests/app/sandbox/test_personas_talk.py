@@ -56,7 +56,7 @@ class Relay:
 
 
 EXPECTED = {  # persona: (it says, it hears, the model's tools)
-    "0100": ("eight thousand dollars", "we will send you the estimate", ["end_call"]),
+    "0100": ("five hundred dollars", "we will send you the estimate", ["end_call"]),
     "0103": ("Stop calling me!", "", ["opt_out", "end_call"]),
     "0113": ("licensed and insured", "", ["get_guidance", "get_guidance", "end_call"]),
     "0115": ("wrong number", "", ["end_call"]),

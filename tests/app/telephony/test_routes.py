@@ -81,14 +81,14 @@ async def rows(state: AppState, attempt_id: UUID) -> tuple[AttemptStatus, int, i
     return attempt.status, stored or 0, events or 0
 
 
-async def test_a_signed_callback_is_applied_and_its_replay_is_harmless(sender: Sender, attempt: CallAttempt) -> None:
+async def test_a_signed_callback_is_applied_and_its_replay_refused(sender: Sender, attempt: CallAttempt) -> None:
     path = f"/webhooks/twilio/status?attempt={attempt.id}"
     assert (await sender.post(path, FIELDS))[0] == 204
     after = await rows(sender.state, attempt.id)
     assert after[:2] == (AttemptStatus.RINGING, 1)
     # A captured request, sent again as it was and under another unsigned token.
-    assert (await sender.post(path, FIELDS))[0] == 204
-    assert (await sender.post(path, FIELDS, **{"I-Twilio-Idempotency-Token": "another"}))[0] == 204
+    assert (await sender.post(path, FIELDS))[0] == 403
+    assert (await sender.post(path, FIELDS, **{"I-Twilio-Idempotency-Token": "another"}))[0] == 403
     assert await rows(sender.state, attempt.id) == after
 
 
