@@ -32,7 +32,10 @@ def no_state() -> AppState:
 
 async def stored(redis_url: str, queue: str) -> list[str]:
     async with Redis.from_url(redis_url) as redis:
-        return [message.decode() for message in (await redis.hgetall(f"dramatiq:{queue}.msgs")).values()]
+        return [
+            message if isinstance(message, str) else message.decode()
+            for message in (await redis.hgetall(f"dramatiq:{queue}.msgs")).values()
+        ]
 
 
 async def test_every_job_has_an_actor_on_its_queue(broker: RedisBroker) -> None:

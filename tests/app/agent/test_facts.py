@@ -1,6 +1,7 @@
 """What the prompt is made of comes from the rows; a business's mistakes do not keep a call from being held."""
 
 from datetime import UTC, date, datetime
+from uuid import uuid4
 
 import pytest
 
@@ -51,6 +52,6 @@ async def test_what_the_business_lets_the_agent_tell_is_told(database: Database,
 
 @pytest.mark.parametrize("stored", [{"voice": "nobody"}, {"facts": [1]}, {"facts": {"a": {"b": 1}}}])
 def test_unusable_settings_give_the_defaults(stored: dict[str, object]) -> None:
-    business = Business(name="Elm", plan_id=None, agent_settings=stored)
+    business = Business(name="Elm", plan_id=uuid4(), agent_settings=stored)
     chosen = agent_settings(business)
     assert (chosen.voice, chosen.facts) == ("marin", {})

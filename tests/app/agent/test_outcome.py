@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from callwright.app.agent.outcome import CallResult, Evidence, settle
 from callwright.app.agent.rules import read_by_rules
 from callwright.app.agent.tools import END_REASONS
-from callwright.app.calls.conversation import EndCause
+from callwright.app.calls.conversation import EndCause, Speaker
 from callwright.app.calls.lifecycle import CallOutcome, CallType, InterestLevel
 from callwright.app.calls.models import Sentiment
 from tests.app.agent.samples import good_talk, talk, turns
 
 O = CallOutcome  # noqa: E741 - the tables below are easier to read so
-GREETING = ("agent", "Hello, this is Rivera Plumbing; I'm an AI assistant. Is now a good time?")
+GREETING: tuple[Speaker, str] = ("agent", "Hello, this is Rivera Plumbing; I'm an AI assistant. Is now a good time?")
 SPOKE = talk(GREETING, ("person", "Yes, what is it about?"))
 
 

@@ -191,7 +191,7 @@ async def test_subscribers_are_told_of_a_changed_turn(
     state: AppState, desk: DatabaseCallDesk, brief: CallBrief
 ) -> None:
     await desk.turn(brief, turn(0, "agent", "Hello"))
-    async with state.live.redis.pubsub(ignore_subscribe_messages=True) as pubsub:  # type: ignore[no-untyped-call]
+    async with state.live.redis.pubsub(ignore_subscribe_messages=True) as pubsub:
         await pubsub.subscribe(f"callwright:call:{brief.call_id}")
         await desk.turn(brief, turn(0, "agent", "Hello there"))
         async with asyncio.timeout(10):

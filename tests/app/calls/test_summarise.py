@@ -123,7 +123,7 @@ async def test_a_good_talk_moves_everything_at_once(state: AppState, story: Stor
     assert event.data == {"outcome": "goal_achieved", "source": "claude", "replaced": False}
     async with state.database.system() as session:
         assert call.business_id == (
-            await session.scalar(select(col(AuditEntry.business_id)).where(AuditEntry.action == "call.summarised"))
+            await session.scalar(select(col(AuditEntry.business_id)).where(col(AuditEntry.action) == "call.summarised"))
         )
 
 
@@ -229,7 +229,7 @@ async def test_an_opt_out_during_the_call_outranks_the_words(state: AppState, st
 
 
 async def test_a_stop_request_that_everybody_missed_is_suppressed_by_the_summary(state: AppState, story: Story) -> None:
-    said = (OPENING, ("person", "Please stop calling me."), GOODBYE)
+    said: Said = (OPENING, ("person", "Please stop calling me."), GOODBYE)
     await story.end(said, EndCause.PERSON_HUNG_UP, None)
     call = await story.summarise()
     assert call.outcome is O.DO_NOT_CALL
@@ -277,7 +277,12 @@ async def test_claude_replaces_the_rules_later_and_never_the_other_way_round(
     state: AppState, story: Story, stand_in: StandIn
 ) -> None:
     stand_in.fail("status", status=500, times=3)
-    said = (OPENING, ("person", "Hm, well."), ("agent", "What do you need?"), ("person", "Not interested, thank you."))
+    said: Said = (
+        OPENING,
+        ("person", "Hm, well."),
+        ("agent", "What do you need?"),
+        ("person", "Not interested, thank you."),
+    )
     await story.end(said, EndCause.PERSON_HUNG_UP, None)
     assert (await story.summarise()).outcome is O.DECLINED
     by_rules = await call_of(state, story.brief.call_id)

@@ -46,7 +46,7 @@ class Site:
     def link(self) -> str:
         return sign(self.recording.id, self.state.clock.now(), self.state.settings).url
 
-    async def get(self, url: str, **headers: str) -> tuple[int, aiohttp.typedefs.LooseHeaders, bytes]:
+    async def get(self, url: str, **headers: str) -> tuple[int, dict[str, str], bytes]:
         async with self.session.get(url, headers=headers) as response:
             return response.status, dict(response.headers), await response.read()
 
