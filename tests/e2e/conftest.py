@@ -22,6 +22,14 @@ from callwright.app.stack import children_of, free_port, on_free_ports, sandboxe
 from callwright.app.supervisor import Supervisor
 
 SPEED = 4.0
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keeps these tests on one worker of pytest-xdist: they share a running stack."""
+    for item in items:
+        if item.path.is_relative_to(HERE):
+            item.add_marker(pytest.mark.xdist_group("e2e"))
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,14 @@
 """Every persona of the sandbox, called over the public API: the right status, outcome and traces."""
 
 import asyncio
+import re
 from dataclasses import dataclass
 
 import pytest
 
 from callwright.app.demo.client import JsonObject
-from tests.e2e.conftest import RunningStack
+from callwright.app.demo.seed import DEMO_PASSWORD
+from tests.e2e.conftest import RunningStack, log_text
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,8 @@ CONVERSATIONS = ["0100", "0101", "0102", "0103", "0104", "0110", "0113", "0114",
 
 @pytest.mark.parametrize("persona", CONVERSATIONS)
 def test_the_agent_says_first_who_calls_and_that_it_is_an_ai(results: dict[str, JsonObject], persona: str) -> None:
-    opening = spoken(results[persona], "AGENT")[0]["text"]
+    # Who talks over the opening hears it again, to its end.
+    opening = next(turn["text"] for turn in spoken(results[persona], "AGENT") if not turn["interrupted"])
     first_sentence = opening.split(".")[0]
     assert "Rivera Plumbing" in first_sentence
     assert "AI" in first_sentence
@@ -124,3 +127,16 @@ def test_the_agent_never_denies_being_an_ai(results: dict[str, JsonObject]) -> N
 
 def test_the_persons_words_follow_a_screening_assistant(results: dict[str, JsonObject]) -> None:
     assert "screening.detected" in results["0119"]["timeline"]
+
+
+def test_no_log_of_any_process_holds_a_number_or_a_spoken_word(
+    stack: RunningStack, results: dict[str, JsonObject]
+) -> None:
+    written = log_text(stack)
+    assert results["0100"]["callId"] in written, "the log was not written"
+    assert not re.search(r"\d{3}5550\d{3}", written)
+    sentences = {turn["text"] for result in results.values() for turn in result["transcript"] if len(turn["text"]) > 12}
+    assert [sentence for sentence in sentences if sentence in written] == []
+    assert "Jordan" not in written
+    assert DEMO_PASSWORD not in written
+    assert stack.owner_token not in written
