@@ -28,7 +28,7 @@ $(SCRIPTS): package.json package-lock.json .npmrc
 	@touch $@
 
 test: setup  ## Runs the tests.
-	$(BIN)/pytest -n 2 $(ARGS)
+	$(BIN)/pytest -n 2 --dist loadgroup $(ARGS)
 
 lint: setup $(TREE)  ## Checks format, rules, types, imports between rooms, and dependencies.
 	$(BIN)/ruff check .
