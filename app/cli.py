@@ -227,6 +227,33 @@ async def _token(database_url: str, email: str, name: str, days: int) -> str:
     return issued.secret
 
 
+@app.command("bench-calls")
+def bench_calls(
+    count: Annotated[int, typer.Argument(help="How many calls.", min=1, max=10_000)],
+    minutes: Annotated[float, typer.Option(help="How long their streams may be started.", min=0.1, max=1440)] = 30,
+) -> None:
+    """Insert answered calls for a load generator; prints `callSid<TAB>customParameters as JSON`, one line a call."""
+    configure_logging("bench-calls", level=logging.WARNING)
+    settings = load_settings()
+    if not settings.database_url:
+        err.print("[red]DATABASE_URL is not set.[/red]")
+        raise typer.Exit(2)
+    lines = asyncio.run(_guarded(_bench_calls(settings, settings.database_url, count, timedelta(minutes=minutes))))
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
+
+
+async def _bench_calls(settings: Settings, database_url: str, count: int, valid_for: timedelta) -> list[str]:
+    from callwright.app.database.sessions import Database
+    from callwright.app.demo.bench_calls import seed_bench_calls
+
+    database = Database(database_url)
+    try:
+        streams = await seed_bench_calls(database, settings, count, datetime.now(UTC), valid_for)
+    finally:
+        await database.close()
+    return [stream.line() for stream in streams]
+
+
 @app.command()
 def doctor(sandbox: Annotated[bool, typer.Option(help="Check for running in the sandbox.")] = False) -> None:
     """Check settings, stores, keys and reachability, and say what to do."""
