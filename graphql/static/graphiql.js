@@ -22,18 +22,26 @@
     return overHttpOrSocket(operation, options);
   };
 
-  const page = document.getElementById("graphiql");
-  const query = document.getElementById("first-query").content.textContent.trim() + "\n";
-  const headers = JSON.stringify({ Authorization: "Bearer " }, null, 2);
-  const variables = JSON.stringify({ email: "", password: "", leadId: "", callId: "" }, null, 2);
-  ReactDOM.createRoot(page).render(
+  // GraphiQL's own memory for headers is emptied by its second reload (graphiql 3.9), so the page keeps them itself,
+  // under a name that GraphiQL's "Clear storage" clears too.
+  const keptHeaders = "graphiql:kept-headers";
+  const headers = localStorage.getItem(keptHeaders) ?? JSON.stringify({ Authorization: "Bearer " }, null, 2);
+
+  // GraphiQL opens one more tab on a reload unless what it opens with first is in its storage.
+  if (localStorage.getItem("graphiql:tabState") === null) {
+    localStorage.setItem("graphiql:query", document.getElementById("first-query").content.textContent.trim());
+    localStorage.setItem("graphiql:variables", JSON.stringify({ email: "", password: "" }, null, 2));
+  }
+
+  ReactDOM.createRoot(document.getElementById("graphiql")).render(
     React.createElement(GraphiQL, {
       fetcher,
-      defaultTabs: [{ query, headers, variables }],
-      defaultQuery: query,
+      headers,
       defaultHeaders: headers,
+      onEditHeaders: (text) => localStorage.setItem(keptHeaders, text),
       defaultEditorToolsVisibility: "headers",
       shouldPersistHeaders: true,
+      showPersistHeadersSettings: false,
     }),
   );
 }

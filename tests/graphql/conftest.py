@@ -4,6 +4,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import httpx2
 import pytest
@@ -16,6 +17,7 @@ from callwright.app.accounts.tokens import create_api_token
 from callwright.app.leads.models import Consumer
 from callwright.app.state import AppState
 from callwright.graphql.asgi import graphql_routes
+from callwright.graphql.graphiql import NODE_MODULES
 from callwright.graphql.limits import Limits
 from tests.graphql.client import Client
 from tests.world import World
@@ -45,9 +47,11 @@ class Callers:
 
 
 @asynccontextmanager
-async def serving(state: AppState, limits: Limits | None = None) -> AsyncIterator[str]:
+async def serving(
+    state: AppState, limits: Limits | None = None, node_modules: Path = NODE_MODULES
+) -> AsyncIterator[str]:
     """The endpoint's base URL, served by uvicorn on a free port."""
-    app = Starlette(routes=graphql_routes(state, limits))
+    app = Starlette(routes=graphql_routes(state, limits, node_modules))
     server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off"))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         # Whoever connects before the server accepts waits in the listener's queue.
