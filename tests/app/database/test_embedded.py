@@ -114,7 +114,8 @@ def test_a_server_left_running_is_stopped(folder: Path) -> None:
             if "ready to accept connections" in line:
                 break
         with start(folder, durable=False) as server, connect(server.url) as connection:
-            assert orphan.wait(30) == 0
+            # 1: the shutdown came before all of its own processes were up.
+            assert orphan.wait(30) in (0, 1)
             assert connection.execute("select 1").fetchone() == (1,)
 
 
