@@ -8,7 +8,7 @@ SCRIPTS := node_modules/.setup
 TREE := build/tree/callwright
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test lint format demo schema lock clean
+.PHONY: help setup test bench lint format demo schema lock clean
 
 help:  ## Lists the targets.
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 10
@@ -29,6 +29,9 @@ $(SCRIPTS): package.json package-lock.json .npmrc
 
 test: setup  ## Runs the tests.
 	$(BIN)/pytest -n 2 --dist loadgroup $(ARGS)
+
+bench: setup  ## Measures the bridge against its peers (ARGS='--rounds 1 --json FILE'). Needs gcc, stunnel, two processors.
+	$(BIN)/python -m tests.benchmarks.bench $(ARGS)
 
 lint: setup $(TREE)  ## Checks format, rules, types, imports between rooms, and dependencies.
 	$(BIN)/ruff check .
