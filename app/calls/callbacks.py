@@ -17,6 +17,7 @@ from callwright.app.calls.locks import lock_attempt
 from callwright.app.calls.models import Call, CallAttempt
 from callwright.app.calls.progress import append_event
 from callwright.app.calls.settle import hang_up
+from callwright.app.compliance.suppress import is_suppressed
 from callwright.app.database.sessions import SystemSession
 from callwright.app.events.models import WebhookInbox
 from callwright.app.identifiers import new_id
@@ -152,8 +153,8 @@ def _number(text: str | None) -> int | None:
 async def answer_call(state: AppState, call_id: UUID, attempt_id: UUID, fields: Mapping[str, str]) -> str | None:
     """The TwiML for a call that was just answered: a stream with a fresh single-use token, of which the hash is kept.
 
-    A call that must not go on (ended, cancelled, given up, streaming already, or not the one we know) is told to hang
-    up. None when there is no such attempt of this call.
+    A call that must not go on (ended, cancelled, given up, suppressed while it rang, streaming already, or not the one
+    we know) is told to hang up. None when there is no such attempt of this call.
     """
     report = status_report({"CallStatus": CarrierStatus.IN_PROGRESS, **fields})
     if report is None:
@@ -170,6 +171,7 @@ async def answer_call(state: AppState, call_id: UUID, attempt_id: UUID, fields: 
             or attempt.status in ATTEMPT_ENDED
             or attempt.stream_started_at is not None
             or call.cancel_requested_at is not None
+            or await is_suppressed(session, call.phone_number, call.business_id)
         ):
             return hangup_document()
         token = secrets.token_urlsafe(32)

@@ -10,14 +10,15 @@ from enum import StrEnum
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import func, select
 from sqlmodel import col
 
 from callwright.app.accounts.models import Business, Plan
 from callwright.app.calls.lifecycle import CallStatus, CallType
 from callwright.app.calls.models import Call, CallAttempt
-from callwright.app.compliance.models import Consent, ConsentKind, Suppression
+from callwright.app.compliance.models import Consent, ConsentKind
 from callwright.app.compliance.numbers import parse_number, zones_of
+from callwright.app.compliance.suppress import is_suppressed
 from callwright.app.database.sessions import SystemSession
 from callwright.app.errors import CallwrightError, ErrorCode
 
@@ -95,16 +96,7 @@ async def _number_type(question: Question) -> Decision | None:
 
 async def _suppression(question: Question) -> Decision | None:
     facts = question.facts
-    found = await question.session.scalar(
-        select(col(Suppression.id))
-        .where(
-            col(Suppression.phone_number) == facts.phone_number,
-            col(Suppression.lifted_at).is_(None),
-            or_(col(Suppression.business_id).is_(None), col(Suppression.business_id) == facts.business_id),
-        )
-        .limit(1)
-    )
-    if found is None:
+    if not await is_suppressed(question.session, facts.phone_number, facts.business_id):
         return None
     return _refuse(
         "suppression",

@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import select, update
+from sqlalchemy import or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col
 
@@ -15,6 +15,20 @@ from callwright.app.compliance.models import Suppression, SuppressionSource
 from callwright.app.database.sessions import SystemSession
 from callwright.app.identifiers import new_id
 from callwright.app.leads.models import Lead, LeadStatus
+
+
+async def is_suppressed(session: SystemSession, phone_number: str, business_id: UUID) -> bool:
+    """Whether `phone_number` (E.164) is on the do-not-call list of all or of this business."""
+    found = await session.scalar(
+        select(col(Suppression.id))
+        .where(
+            col(Suppression.phone_number) == phone_number,
+            col(Suppression.lifted_at).is_(None),
+            or_(col(Suppression.business_id).is_(None), col(Suppression.business_id) == business_id),
+        )
+        .limit(1)
+    )
+    return found is not None
 
 
 async def suppress_number(

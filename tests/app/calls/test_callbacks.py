@@ -12,6 +12,8 @@ from sqlmodel import col
 from callwright.app.calls.callbacks import WebhookKind, answer_call, receive
 from callwright.app.calls.lifecycle import AttemptStatus, CallOutcome, CallStatus
 from callwright.app.calls.models import Call, CallAttempt
+from callwright.app.compliance.models import SuppressionSource
+from callwright.app.compliance.suppress import suppress_number
 from callwright.app.database.sessions import Database
 from callwright.app.events.models import WebhookInbox
 from callwright.app.events.outbox import Job, jobs_of
@@ -206,3 +208,14 @@ async def test_a_canceled_call_ends_canceled_although_it_was_answered(
     call = await world.reload(Call, attempt.call_id)
     assert call.status is CallStatus.CANCELED
     assert call.outcome is not CallOutcome.NOT_REACHED
+
+
+async def test_a_number_suppressed_while_it_rang_gets_no_stream(state: AppState, world: World) -> None:
+    attempt = await dialing(world)
+    async with state.database.system() as session:
+        source = SuppressionSource.CONSUMER
+        await suppress_number(session, attempt.phone_number, source=source, reason="portal", now=state.clock.now())
+    document = await answer_call(state, attempt.call_id, attempt.id, callback("in-progress", 2))
+    assert document is not None
+    assert "Stream" not in document
+    assert "Hangup" in document
