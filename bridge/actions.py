@@ -17,6 +17,7 @@ class Purpose(StrEnum):
     GOODBYE = "goodbye"
     VOICEMAIL = "voicemail"
     SCREENING = "screening"
+    CALL_BACK = "call_back"  # recorded words, for when there is no model
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,23 @@ class CommitSpeech:
 
 
 @dataclass(frozen=True, slots=True)
+class OpenModel:
+    """A new session in place of the lost one. `turns`: what was said so far, as heard. The person's audio since stream
+    time `from_ms` is to be heard (again) by it.
+    """
+
+    turns: tuple[Turn, ...]
+    from_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class SetRecording:
+    """Records, or keeps silence in the recording's place, from now on."""
+
+    on: bool
+
+
+@dataclass(frozen=True, slots=True)
 class PublishTurn:
     turn: Turn
 
@@ -143,6 +161,8 @@ Action = (
     | AnswerTool
     | TellModel
     | CommitSpeech
+    | OpenModel
+    | SetRecording
     | PublishTurn
     | PublishEvent
     | ClaimVoicemail

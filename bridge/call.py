@@ -1,84 +1,89 @@
 """One live call: carries what the conversation core decides to the phone, the model, the disk and the domain."""
 
 import asyncio
-import ssl
 from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
-from concurrent.futures import Executor
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Coroutine, Sequence
+from dataclasses import replace
+from typing import Protocol
+from uuid import UUID
 
-import structlog
-from openai import AsyncOpenAI
-from picows import WSMsgType, WSTransport, ws_connect
+from picows import WSMsgType, WSTransport
 
-from callwright.app.calls.conversation import CallBrief, CallDesk, CallReport, StreamRefused
+from callwright.app.calls.conversation import CallBrief, CallReport, StreamRefused
 from callwright.bridge import actions as act
 from callwright.bridge import events as ev
 from callwright.bridge import realtime
-from callwright.bridge.core import Conversation, OptOutTest
-from callwright.bridge.legs import MODEL_FRAME_BYTES, PHONE_FRAME_BYTES, Leg, LegEvents
+from callwright.bridge.core import Conversation
+from callwright.bridge.legs import PHONE_FRAME_BYTES, Leg, LegEvents
 from callwright.bridge.liaison import Liaison
+from callwright.bridge.metrics import Metrics
 from callwright.bridge.playout import BYTES_PER_MS
-from callwright.bridge.recorder import Recorder, SpoolFile
-from callwright.bridge.settings import BridgeSettings
+from callwright.bridge.recent import Recent
+from callwright.bridge.services import Services
+from callwright.bridge.session import ModelSession, SessionOwner
+from callwright.bridge.tape import Tape
 from callwright.bridge.twilio import PhoneFrames, PhoneWire
 
 _TEXT = WSMsgType.TEXT
-_BACKLOG_FRAMES = 500  # 10 s of audio kept while the desk and the model are being reached; then the oldest is lost
+_EARLY_EVENTS = 500  # 10 s of the phone kept while the desk is being reached; then the oldest is lost
 _OPEN_SECONDS = 10.0
-_WRITE_BUFFER_BYTES = 4 << 20  # a peer that reads slower than this is gone
+# A phone that reads slower than this has two minutes of the agent before it: it is gone.
+_WRITE_BUFFER_BYTES = 2 << 20
 _WALL_MARGIN_SECONDS = 60.0  # stream time should not lag the clock by more over a whole call
 
 
-@dataclass(frozen=True, slots=True)
-class Services:
-    """What all calls of a process share."""
+class Host(Protocol):
+    """What a call needs of the process it lives in."""
 
-    settings: BridgeSettings
-    desk: CallDesk
-    client: AsyncOpenAI
-    tls: ssl.SSLContext | None  # one for all model sockets: each costs 0.9 MB
-    disk: Executor
-    is_opt_out: OptOutTest
-    clock: Callable[[], float]  # seconds, monotonic
-    log: structlog.stdlib.BoundLogger
+    @property
+    def services(self) -> Services: ...
+
+    @property
+    def metrics(self) -> Metrics: ...
+
+    def opened(self, call: "Call") -> None:
+        """The phone's socket is up; an upgrade may still fail before."""
+
+    def closed(self, call: "Call") -> None:
+        """The last word to the domain was said; told once, at the very end."""
+
+    def prepared(self, attempt_id: UUID) -> ModelSession | None:
+        """The session that was opened while this phone was ringing, to be taken over."""
 
 
 class Call:
-    """Lives from the phone's socket to the last word to the domain.
+    """Lives from the phone's socket to the last word to the domain."""
 
-    `on_opened` is called when the socket is up (an upgrade may still fail before), `on_closed` once at the very end.
-    """
-
-    def __init__(
-        self, services: Services, on_opened: Callable[["Call"], None], on_closed: Callable[["Call"], None]
-    ) -> None:
-        self._services = services
-        self._on_opened = on_opened
-        self._on_closed = on_closed
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._services = services = host.services
         self._log = services.log
         self._phone_wire = PhoneWire()
-        self._model_wire = realtime.ModelWire()
         self._phone: WSTransport | None = None
-        self._model: WSTransport | None = None
-        self._model_ready = False
         self._frames: PhoneFrames | None = None
+        self._session: ModelSession | None = None
         self._call_sid = ""
         self._brief: CallBrief | None = None
         self._conversation: Conversation | None = None
         self._liaison: Liaison | None = None
-        self._recorder: Recorder | None = None
-        self._spool: SpoolFile | None = None
-        self._early: deque[ev.PhoneEvent] = deque(maxlen=_BACKLOG_FRAMES)
-        self._backlog: deque[str] = deque(maxlen=_BACKLOG_FRAMES)
+        self._tape: Tape | None = None
+        self._recent = Recent()
+        self._early: deque[ev.PhoneEvent] = deque(maxlen=_EARLY_EVENTS)
         self._tasks: set[asyncio.Task[None]] = set()
         self._at_ms = 0
         self._born = self._last_frame = services.clock()
+        self._started: float | None = None  # when the stream's `start` came, until the model is ready
+        self._frames_counted = (0, 0)
+        self._frames_sent = 0
         self._close_by: float | None = None
         self._phone_gone = False
         self._over = False  # the core has finished
         self._closed = False
+
+    @property
+    def errands_waiting(self) -> int:
+        """Messages to the domain that are still to be carried out."""
+        return self._liaison.waiting if self._liaison is not None else 0
 
     # The phone
 
@@ -89,7 +94,7 @@ class Call:
 
     def _phone_connected(self, transport: WSTransport) -> None:
         self._phone = transport
-        self._on_opened(self)
+        self._host.opened(self)
 
     def _phone_message(self, raw: bytes) -> None:
         event = self._phone_wire.parse(raw)
@@ -97,6 +102,7 @@ class Call:
             return
         if isinstance(event, ev.StreamStarted):
             if self._frames is None:
+                self._started = self._services.clock()
                 self._frames = PhoneFrames(event.stream_sid)
                 self._call_sid = event.call_sid
                 self._log = self._log.bind(call_sid=event.call_sid)
@@ -119,12 +125,11 @@ class Call:
         if isinstance(event, ev.PhoneAudio):
             self._last_frame = self._services.clock()
             self._at_ms = max(self._at_ms, event.start_ms + len(event.audio) // BYTES_PER_MS)
-            if self._model_ready and self._model is not None:
-                self._model.send(_TEXT, realtime.append(event.payload))
-            else:
-                self._backlog.append(event.payload)
-            if self._recorder is not None:
-                self._recorder.person(event.start_ms, event.audio)
+            self._recent.add(self._at_ms, event.audio)
+            if self._session is not None:
+                self._session.append(event.payload)
+            if self._tape is not None:
+                self._tape.person(event.start_ms, event.audio)
         self._tell(event)
 
     # The way in
@@ -134,82 +139,70 @@ class Call:
             brief = await asyncio.wait_for(self._services.desk.open(self._call_sid, token), _OPEN_SECONDS)
         except StreamRefused as refused:
             self._log.warning("stream_refused", code=refused.code)
-            self._drop()
+            self._refuse(refused.code)
             return
         except Exception as error:  # the desk is away: without a brief there is nothing to say
             self._log.error("stream_not_opened", error=type(error).__name__)
-            self._drop()
+            self._refuse("desk_away")
             return
-        self._brief = brief
-        self._log = self._log.bind(call_id=str(brief.call_id), attempt_id=str(brief.attempt_id))
-        self._liaison = Liaison(
-            self._services.desk,
-            brief,
-            self._call_sid,
-            settings=self._services.settings,
-            tell=self._tell,
-            log=self._log,
-        )
-        if brief.record:
-            path = self._services.settings.spool_dir / f"{brief.attempt_id}.wav"
-            self._spool = SpoolFile(path, self._services.disk)
-            self._recorder = Recorder(self._spool.write)
-        self._conversation = Conversation(brief, self._services.is_opt_out)
-        self._perform(self._conversation.begin())
-        self._spawn(self._connect_model(brief))
+        self._begin(brief)
         while self._early:
             self._phone_event(self._early.popleft())
         if self._phone_gone:
             self._tell(ev.PhoneGone(stopped=False))
 
-    async def _connect_model(self, brief: CallBrief) -> None:
-        url, headers = realtime.endpoint(self._services.client, brief.model)
-        events = LegEvents(self._model_connected, self._model_message, self._model_disconnected, self._failed)
-        try:
-            transport, _ = await ws_connect(
-                lambda: Leg(events, MODEL_FRAME_BYTES),
-                url,
-                ssl_context=self._services.tls,
-                extra_headers=headers,
-                enable_auto_ping=True,
-                max_frame_size=MODEL_FRAME_BYTES,
-                websocket_handshake_timeout=_OPEN_SECONDS,
-            )
-        except Exception as error:  # refused, unreachable, too slow, not a WebSocket: all the same to the call
-            self._log.error("model_unreachable", error=type(error).__name__)
-            self._tell(ev.ModelLost("unreachable"))
-            return
-        if self._over:
-            transport.disconnect()
+    def _begin(self, brief: CallBrief) -> None:
+        services, self._brief = self._services, brief
+        self._log = self._log.bind(call_id=str(brief.call_id), attempt_id=str(brief.attempt_id))
+        self._liaison = Liaison(
+            services.desk,
+            brief,
+            self._call_sid,
+            settings=services.settings,
+            metrics=self._host.metrics,
+            tell=self._tell,
+            log=self._log,
+        )
+        self._tape = Tape(services.settings.spool_dir / f"{brief.attempt_id}.wav", services.disk, self._log)
+        self._tape.record(0, on=brief.record)
+        self._conversation = Conversation(brief, services.is_opt_out, services.spare.of(brief.language))
+        self._perform(self._conversation.begin())
+        warm = self._host.prepared(brief.attempt_id)
+        self._host.metrics.pick_up(warm=warm is not None)
+        self._take(ModelSession(services, brief) if warm is None else warm, brief)
+
+    def _refuse(self, reason: str) -> None:
+        self._host.metrics.refused(reason)
+        self._drop()
 
     # The model
 
-    def _model_connected(self, transport: WSTransport) -> None:
-        self._model = transport
-        if self._brief is not None:
-            transport.send(_TEXT, realtime.session_update(self._brief, self._services.settings.transcription_model))
+    def _take(self, session: ModelSession, brief: CallBrief) -> None:
+        """Goes on with this session; the one before is closed and not listened to any more."""
+        before, self._session = self._session, session
+        if before is not None:
+            before.close(graceful=False)
+        session.adopt(SessionOwner(self._model_event, lambda why: self._tell(ev.ModelLost(why)), self._failed), brief)
 
-    def _model_message(self, raw: bytes) -> None:
-        event = self._model_wire.parse(raw)
-        if event is None or self._over:
+    def _model_event(self, event: ev.ModelEvent) -> None:
+        if self._over:
             return
-        if isinstance(event, ev.ModelReady):
-            if self._model_ready or self._model is None:
-                return
-            self._model_ready = True
-            while self._backlog:
-                self._model.send(_TEXT, realtime.append(self._backlog.popleft()))
+        if self._started is not None and isinstance(event, ev.ModelReady):
+            self._host.metrics.ready_after(self._services.clock() - self._started)
+            self._started = None
         self._tell(event)
 
-    def _model_disconnected(self) -> None:
-        self._model = None
-        self._tell(ev.ModelLost("disconnected"))
+    def _reopen(self, action: act.OpenModel) -> None:
+        if self._brief is not None:
+            heard = self._recent.since(action.from_ms)
+            self._take(ModelSession(self._services, self._brief, action.turns, heard), self._brief)
 
     # The core's decisions
 
     def check(self, now: float) -> None:
         """Bounds that need the wall clock; called about once a second."""
         settings = self._services.settings
+        self._count_frames()
         if self._over:  # asked to close already: a peer that does not answer is not waited for
             self._drop(graceful=False)
             return
@@ -222,10 +215,17 @@ class Call:
             self._tell(ev.PhoneStalled())
         elif stalled:
             self._drop()
-        for leg in (self._phone, self._model):
-            if leg is not None and leg.underlying_transport.get_write_buffer_size() > _WRITE_BUFFER_BYTES:
-                self._log.error("peer_reads_too_slowly")
-                leg.disconnect(graceful=False)
+        phone = self._phone
+        if phone is not None and phone.underlying_transport.get_write_buffer_size() > _WRITE_BUFFER_BYTES:
+            self._log.error("phone_reads_too_slowly")
+            phone.disconnect(graceful=False)
+        if self._session is not None:
+            self._session.check()
+
+    def _count_frames(self) -> None:
+        before, now = self._frames_counted, (self._phone_wire.frames, self._frames_sent)
+        self._frames_counted = now
+        self._host.metrics.frames(received=now[0] - before[0], sent=now[1] - before[1])
 
     def shut_down(self) -> None:
         if self._conversation is None:
@@ -255,21 +255,35 @@ class Call:
         for action in actions:
             if isinstance(action, act.Play):
                 self._play(action)
-            elif isinstance(action, act.ClearPhone):
-                self._clear()
-            elif isinstance(action, act.PlaysLate):
-                if self._recorder is not None:
-                    self._recorder.delay(action.late_ms)
             elif isinstance(action, act.Finish):
                 self._over = True
                 self._spawn(self._finish(action.report))
+            elif isinstance(action, act.OpenModel):
+                self._reopen(action)
             elif isinstance(action, act.HearOut):
                 loop = asyncio.get_running_loop()
                 loop.call_later(self._services.settings.hear_out_seconds, self._tell, ev.HearingOver())
-            elif not self._to_model(action) and self._liaison is not None:
+            elif (message := realtime.message_of(action)) is not None:
+                if self._session is not None:
+                    self._session.send(message)
+            elif not self._to_line(action) and self._liaison is not None:
                 if isinstance(action, act.HangUp):
                     self._close_by = self._services.clock() + self._services.settings.hang_up_seconds
                 self._liaison.carry_out(action)
+
+    def _to_line(self, action: act.Action) -> bool:
+        """Does what is meant for the phone's queue and its recording; false when the action is not."""
+        if isinstance(action, act.ClearPhone):
+            self._clear()
+        elif isinstance(action, act.PlaysLate):
+            if self._tape is not None:
+                self._tape.delay(action.late_ms)
+        elif isinstance(action, act.SetRecording):
+            if self._tape is not None:
+                self._tape.record(self._at_ms, on=action.on)
+        else:
+            return False
+        return True
 
     def _play(self, action: act.Play) -> None:
         if self._phone is not None and self._frames is not None:
@@ -277,43 +291,28 @@ class Call:
                 self._phone.send(_TEXT, self._frames.mark(action.lead))
             self._phone.send(_TEXT, self._frames.media(action.payload))
             self._phone.send(_TEXT, self._frames.mark(action.mark))
-        if self._recorder is not None:
-            self._recorder.agent(self._at_ms, action.audio)
+            self._frames_sent += 1
+        if self._tape is not None:
+            self._tape.agent(self._at_ms, action.audio)
 
     def _clear(self) -> None:
         if self._phone is not None and self._frames is not None:
             self._phone.send(_TEXT, self._frames.clear)
-        if self._recorder is not None:
-            self._recorder.cut(self._at_ms)
-
-    def _to_model(self, action: act.Action) -> bool:
-        """Sends what is meant for the model; false when the action is not. A lost model is the core's to notice."""
-        if isinstance(action, act.CreateResponse):
-            message = realtime.response_create(action)
-        elif isinstance(action, act.CancelResponse):
-            message = realtime.response_cancel(action.response_id)
-        elif isinstance(action, act.TruncateItem):
-            message = realtime.truncate(action.item_id, action.audio_end_ms)
-        elif isinstance(action, act.AnswerTool):
-            message = realtime.tool_output(action.call_id, action.output)
-        elif isinstance(action, act.TellModel):
-            message = realtime.user_text(action.text)
-        elif isinstance(action, act.CommitSpeech):
-            message = realtime.COMMIT
-        else:
-            return False
-        if self._model is not None:
-            self._model.send(_TEXT, message)
-        return True
+        if self._tape is not None:
+            self._tape.cut(self._at_ms)
 
     # The way out
 
     async def _finish(self, report: CallReport) -> None:
         """Closes both sockets, ends the recording, reports. Bounded by the disk and the liaison's patience."""
         self._drop()
-        recording, length = await self._end_recording(), 0
-        if recording is not None and self._recorder is not None:
-            length = self._recorder.duration_ms
+        self._count_frames()
+        self._host.metrics.finished(report, gaps=self._phone_wire.gaps)
+        tape, recording = self._tape, None
+        if tape is not None:
+            recording = await tape.close(self._at_ms)
+            self._host.metrics.recording_lost(tape.dropped_bytes)
+        length = tape.duration_ms if tape is not None and recording is not None else 0
         if self._liaison is not None:
             await self._liaison.close(replace(report, recording=recording, recording_ms=length))
         self._log.info(
@@ -322,25 +321,17 @@ class Call:
             duration_ms=report.duration_ms,
             phone_gaps=self._phone_wire.gaps,
             phone_ignored=dict(self._phone_wire.ignored),
-            model_ignored=dict(self._model_wire.ignored),
+            model_ignored=self._session.ignored if self._session is not None else {},
+            model_reconnects=report.model_reconnects,
             late_deltas=self._conversation.dropped_deltas if self._conversation else 0,
         )
 
-    async def _end_recording(self) -> Path | None:
-        if self._recorder is None or self._spool is None:
-            return None
-        try:
-            self._recorder.close(self._at_ms)
-            return await asyncio.wrap_future(self._spool.close())
-        except OSError as error:
-            self._log.error("recording_failed", error=type(error).__name__)
-            return None
-
     def _drop(self, *, graceful: bool = True) -> None:
         """Closes what is open. No model socket outlives its phone."""
-        for leg in (self._phone, self._model):
-            if leg is not None:
-                leg.disconnect(graceful)
+        if self._phone is not None:
+            self._phone.disconnect(graceful)
+        if self._session is not None:
+            self._session.close(graceful=graceful)
 
     def _spawn(self, work: Coroutine[object, object, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -358,4 +349,4 @@ class Call:
         finished = self._over or self._conversation is None
         if self._phone_gone and finished and not self._tasks and not self._closed:
             self._closed = True
-            self._on_closed(self)
+            self._host.closed(self)

@@ -9,10 +9,13 @@ from typing import Any
 
 from callwright.app.calls.conversation import AnsweredBy, CallBrief, CallReport, EndCause
 from callwright.bridge import events as ev
-from callwright.bridge.actions import Action, CommitSpeech, Finish, HearOut, Play, PlaysLate, Purpose, TellModel
+from callwright.bridge.actions import Action, CommitSpeech, Finish, HearOut, PlaysLate, Purpose, SetRecording, TellModel
 from callwright.bridge.ending import Ending
 from callwright.bridge.greeting import Greeting, Verdict
-from callwright.bridge.stage import LATE_MARK_MS, Stage
+from callwright.bridge.reconnect import Reconnection
+from callwright.bridge.spare import SpareLine
+from callwright.bridge.stage import Stage
+from callwright.bridge.talk import measure
 from callwright.bridge.timers import Timer
 from callwright.bridge.tools import Tools
 from callwright.bridge.turntaking import TurnTaking
@@ -20,7 +23,8 @@ from callwright.bridge.voicemail import Voicemail
 
 OptOutTest = Callable[[str, str], bool]  # (words, language) -> the person wants no more calls
 
-_MODEL_SILENT_MS = 10_000
+_MODEL_OPENING_MS = 4_000
+_MODEL_SILENT_MS = 5_000  # without any sign of the response that is owed
 _FAREWELL_ON_DIGIT_MS = 8_000
 _FAILURES = 3  # responses in a row that failed before the call is given up
 _NOTHING: tuple[Action, ...] = ()
@@ -31,7 +35,7 @@ class Conversation:
     nothing.
     """
 
-    def __init__(self, brief: CallBrief, is_opt_out: OptOutTest) -> None:
+    def __init__(self, brief: CallBrief, is_opt_out: OptOutTest, spare: SpareLine) -> None:
         self._stage = stage = Stage(brief)
         self._is_opt_out = is_opt_out
         self._ending = Ending(stage)
@@ -39,7 +43,8 @@ class Conversation:
         self._turns = TurnTaking(stage, self._greeting, self._ending)
         self._voicemail = Voicemail(stage, self._ending)
         self._tools = Tools(stage, self._ending)
-        self._answered_from: int | None = None  # the person's last word, until the agent's answer is heard
+        self._model = Reconnection(stage, self._turns, self._greeting, self._voicemail, self._ending, spare)
+        self._recording = brief.record
         self._failures = 0
         self._gone: EndCause | None = None  # set once the phone is gone
         self._finished = False
@@ -64,7 +69,8 @@ class Conversation:
             ev.ResponseDone: self._response_done,
             ev.ModelError: self._model_error,
             ev.VoicemailClaimed: self._voicemail_claimed,
-            ev.GuidanceGiven: self._tools.guided,
+            ev.GuidanceGiven: self._guided,
+            ev.RecordingWanted: self._recording_wanted,
             ev.HearingOver: self._hearing_over,
             ev.ShuttingDown: self._shutting_down,
         }
@@ -76,7 +82,7 @@ class Conversation:
         self._greeting.begin()
         stage.timers.set(Timer.WRAP_UP, stage.brief.wrap_up_seconds * 1_000)
         stage.timers.set(Timer.HARD_END, stage.brief.max_seconds * 1_000)
-        stage.timers.set(Timer.MODEL_STALL, _MODEL_SILENT_MS)
+        stage.timers.set(Timer.MODEL_STALL, _MODEL_OPENING_MS)
         stage.note("stream.started")
         return self._take()
 
@@ -115,6 +121,7 @@ class Conversation:
 
     def _mark(self, event: ev.MarkReached) -> None:
         stage = self._stage
+        stage.stopwatch.mark(event.name, stage.at_ms)
         late_ms = stage.playout.late_ms(event.name, stage.at_ms)
         if late_ms:
             stage.out.append(PlaysLate(late_ms))
@@ -163,24 +170,22 @@ class Conversation:
     def _model_ready(self, _: ev.ModelReady) -> None:
         self._stage.timers.cancel(Timer.MODEL_STALL)
         self._stage.ready_ms = self._stage.at_ms
+        self._model.ready()
         self._stage.voice.ready()
         self._watch_model()
 
-    def _model_lost(self, _: ev.ModelLost) -> None:
+    def _model_lost(self, event: ev.ModelLost) -> None:
         if self._gone is not None:
             self._finish(self._gone)
-        elif self._ending.begun and not self._stage.voice.busy:
-            return  # the last words are already at the phone
-        elif not self._ending.hung_up:
-            self._stage.note("model.lost")
-            self._ending.hang_up(EndCause.MODEL_LOST)
+        else:
+            self._model.lost(event.detail)
 
     def _speech_started(self, event: ev.SpeechStarted) -> None:
         self._turns.speech_started(event.item_id)
 
     def _speech_stopped(self, event: ev.SpeechStopped) -> None:
         self._turns.speech_stopped(event.item_id)
-        self._answered_from = min(self._stage.acoustics.last_voiced_ms, self._stage.at_ms)
+        self._stage.stopwatch.person_stopped(min(self._stage.acoustics.last_voiced_ms, self._stage.at_ms))
 
     def _committed(self, event: ev.SpeechCommitted) -> None:
         if not self._voicemail.active:
@@ -211,17 +216,13 @@ class Conversation:
         if response is None or self._ending.hung_up or not event.audio:
             self.dropped_deltas += 1
             return
-        purpose = response.wish.purpose
-        if not response.spoke:
-            response.spoke = True
+        purpose, begins_ms = response.wish.purpose, stage.playout.ends_at(stage.at_ms)
+        first, response.spoke = not response.spoke, True
+        if first:
             self._turns.agent_speaks(purpose)
-            if purpose is Purpose.REPLY and self._answered_from is not None:
-                stage.latencies_ms.append(max(0, stage.at_ms - self._answered_from))
-            self._answered_from = None
-        stage.transcript.agent_began(event.item_id)
-        marks = stage.playout.push(event.response_id, event.item_id, purpose, len(event.audio), stage.at_ms)
-        stage.out.append(Play(event.payload, event.audio, marks.lead, marks.end, event.response_id))
-        stage.timers.set(Timer.PLAYOUT_LATE, stage.playout.ends_at(stage.at_ms) + LATE_MARK_MS)
+        marks = stage.play(event.response_id, event.item_id, purpose, event.payload, event.audio)
+        if first:
+            stage.stopwatch.agent_speaks(purpose, marks, begins_ms)
         self._model_moved()
         if self._ending.begun:
             self._ending.audio_sent()
@@ -258,6 +259,9 @@ class Conversation:
 
     def _model_error(self, event: ev.ModelError) -> None:
         stage = self._stage
+        if event.code == "session_expired":
+            self._model_lost(ev.ModelLost(event.code))
+            return
         occupied = event.code == "conversation_already_has_active_response"
         if event.code != "response_cancel_not_active":  # it was just done when we cancelled it: no news
             stage.note("model.error", code=event.code)
@@ -274,7 +278,7 @@ class Conversation:
         self._failures += 1
         if self._failures < _FAILURES:
             return True
-        self._ending.hang_up(EndCause.MODEL_FAILED)
+        self._model.give_up(EndCause.MODEL_FAILED)
         return False
 
     def _model_moved(self) -> None:
@@ -302,7 +306,18 @@ class Conversation:
             stage.voice.say(Purpose.SCREENING, stage.brief.screening_line)
         elif not self._ending.begun:
             self._turns.open()
+        self._model.judged()
         self._watch_model()
+
+    def _guided(self, event: ev.GuidanceGiven) -> None:
+        if self._stage.voice.awaits_tool(event.call_id):  # else the session that asked is gone
+            self._tools.guided(event)
+
+    def _recording_wanted(self, event: ev.RecordingWanted) -> None:
+        if event.on is not self._recording:
+            self._recording = event.on
+            self._stage.note("recording.on" if event.on else "recording.off")
+            self._stage.out.append(SetRecording(event.on))
 
     def _voicemail_claimed(self, event: ev.VoicemailClaimed) -> None:
         self._voicemail.claimed(event.granted)
@@ -316,8 +331,9 @@ class Conversation:
         elif timer is Timer.GOODBYE:
             self._ending.bound_reached()
         elif timer is Timer.MODEL_STALL:
-            stage.note("model.stalled")
-            self._ending.hang_up(EndCause.MODEL_STALLED)
+            self._model.lost("stalled", EndCause.MODEL_STALLED)
+        elif timer is Timer.REOPEN:
+            self._model.reopen()
         elif timer is Timer.VOICEMAIL:
             self._voicemail.too_long()
         elif timer is Timer.PLAYOUT_LATE:
@@ -368,7 +384,9 @@ class Conversation:
             voicemail_left=stage.voicemail_left,
             opted_out=stage.opted_out,
             human_requested=stage.human_requested,
-            response_latencies_ms=tuple(stage.latencies_ms),
+            response_latencies_ms=tuple(stage.stopwatch.latencies_ms),
+            talk=measure(stage.transcript.turns, stage.at_ms, stage.stopwatch.first_word_ms),
+            model_reconnects=self._model.restored,
         )
         stage.note("stream.ended", cause=report.reason.value)
         stage.out.append(Finish(report))

@@ -53,6 +53,8 @@ class ModelReady:
 
 @dataclass(frozen=True, slots=True)
 class ModelLost:
+    """The session is gone, or a new one could not be had. `detail` is a short machine word."""
+
     detail: str
 
 
@@ -147,6 +149,13 @@ class GuidanceGiven:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordingWanted:
+    """Consent to the recording was given (again), or withdrawn."""
+
+    on: bool
+
+
+@dataclass(frozen=True, slots=True)
 class HearingOver:
     """The wait for last transcripts after the person hung up is over (wall clock)."""
 
@@ -181,6 +190,7 @@ Event = (
     | ModelLost
     | VoicemailClaimed
     | GuidanceGiven
+    | RecordingWanted
     | HearingOver
     | ShuttingDown
 )

@@ -13,7 +13,6 @@ from callwright.bridge.phrases import Machine, is_holding, match_machine
 from callwright.bridge.stage import Stage
 from callwright.bridge.timers import Timer
 
-HELLO_WAIT_MS = 2_500
 SHORT_SPEECH_MS = 2_500
 END_SILENCE_MS = 500
 MONOLOGUE_MS = 15_000
@@ -56,11 +55,16 @@ class Greeting:
         return self.phase in (Phase.HELLO, Phase.FIRST, Phase.DECIDING, Phase.SCREENED)
 
     @property
+    def at_assistant(self) -> bool:
+        """Whether a call-screening assistant is all that has been met."""
+        return self.answered_by is AnsweredBy.SCREENING
+
+    @property
     def watching(self) -> bool:
         return self.phase is not Phase.SETTLED
 
     def begin(self) -> None:
-        self._stage.timers.set(Timer.HELLO, HELLO_WAIT_MS)
+        self._stage.timers.set(Timer.HELLO, self._stage.brief.hello_wait_ms)
 
     def settle(self, answered_by: AnsweredBy | None = None) -> None:
         """The question is closed; `answered_by` None keeps the finding, or takes a person where there was none."""

@@ -9,6 +9,7 @@ from callwright.app.calls.conversation import CallBrief, CallDesk, CallReport
 from callwright.bridge import actions as act
 from callwright.bridge import events as ev
 from callwright.bridge.errands import Errand, Errands, persist
+from callwright.bridge.metrics import Metrics
 from callwright.bridge.settings import BridgeSettings
 
 _CLAIM_SECONDS = 3.0  # a greeting leaves this much time; without a claim no message may be left
@@ -25,6 +26,7 @@ class Liaison:
         call_sid: str,
         *,
         settings: BridgeSettings,
+        metrics: Metrics,
         tell: Callable[[ev.Event], None],
         log: structlog.stdlib.BoundLogger,
     ) -> None:
@@ -34,8 +36,13 @@ class Liaison:
         self._settings = settings
         self._tell = tell
         self._log = log
-        self._errands = Errands(log)
+        self._errands = Errands(log, metrics)
         self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def waiting(self) -> int:
+        """Turns and events that are still to be stored."""
+        return self._errands.waiting
 
     def carry_out(self, action: act.Action) -> None:
         desk, brief = self._desk, self._brief

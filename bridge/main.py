@@ -13,9 +13,10 @@ from openai import AsyncOpenAI
 
 from callwright.app.calls.conversation import CallDesk
 from callwright.app.compliance.optout import is_opt_out
-from callwright.bridge.call import Services
 from callwright.bridge.server import BridgeServer
+from callwright.bridge.services import Services
 from callwright.bridge.settings import BridgeSettings
+from callwright.bridge.spare import load_spare_lines
 
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -29,7 +30,7 @@ async def serve(settings: BridgeSettings, desk: CallDesk, *, on_ready: Callable[
     log: structlog.stdlib.BoundLogger = structlog.get_logger("bridge")
     client = AsyncOpenAI(api_key=settings.openai_api_key, base_url=settings.openai_base_url)
     with ThreadPoolExecutor(1, "recordings") as disk:
-        services = Services(settings, desk, client, _tls(client), disk, is_opt_out, loop.time, log)
+        services = Services(settings, desk, client, _tls(client), disk, is_opt_out, load_spare_lines(), loop.time, log)
         server = BridgeServer(services)
         stop, hurry = asyncio.Event(), asyncio.Event()
 

@@ -73,6 +73,11 @@ class Playout:
         """Whether the phone still owes an acknowledgement, so the person may be hearing the agent."""
         return bool(self._queue)
 
+    @property
+    def responses(self) -> frozenset[str]:
+        """The responses of which something may still be played."""
+        return frozenset(item.response_id for item in self._items.values())
+
     def ends_at(self, at_ms: int) -> int:
         """Stream time at which all queued audio should have played."""
         return max(at_ms, self._front_ms + self._queued // BYTES_PER_MS) if self._queue else at_ms

@@ -14,9 +14,9 @@ from openai import AsyncOpenAI
 from openai.types.realtime import RealtimeSessionCreateRequestParam
 from openai.types.realtime.realtime_tools_config_param import RealtimeToolsConfigParam
 
-from callwright.app.calls.conversation import CallBrief, VoiceUsage
+from callwright.app.calls.conversation import CallBrief, Turn, VoiceUsage
+from callwright.bridge import actions as act
 from callwright.bridge import events as ev
-from callwright.bridge.actions import CreateResponse
 
 SILENCE_MS = (
     500  # of the server's voice detector; the SDK and the servers disagree on the default, so it is always sent
@@ -106,7 +106,7 @@ def append(payload: str) -> bytes:
     return _APPEND + payload.encode("ascii") + b'"}'
 
 
-def response_create(action: CreateResponse) -> bytes:
+def response_create(action: act.CreateResponse) -> bytes:
     message: dict[str, object] = {"type": "response.create", "event_id": action.event_id}
     if action.words is not None:
         words = action.words.replace('"', "'")
@@ -132,9 +132,35 @@ def tool_output(call_id: str, output: str) -> bytes:
     return orjson.dumps({"type": "conversation.item.create", "item": item})
 
 
+def said(turn: Turn) -> bytes:
+    """A turn of the talk so far for a session that has not heard it; audio cannot be put into the agent's mouth."""
+    role, kind = ("assistant", "output_text") if turn.speaker == "agent" else ("user", "input_text")
+    item = {"type": "message", "role": role, "content": [{"type": kind, "text": turn.text}]}
+    return orjson.dumps({"type": "conversation.item.create", "item": item})
+
+
 def user_text(text: str) -> bytes:
     item = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": text}]}
     return orjson.dumps({"type": "conversation.item.create", "item": item})
+
+
+def message_of(action: act.Action) -> bytes | None:
+    """The message that carries out what is meant for the model; None when the action is not."""
+    match action:
+        case act.CreateResponse():
+            return response_create(action)
+        case act.CancelResponse(response_id):
+            return response_cancel(response_id)
+        case act.TruncateItem(item_id, audio_end_ms):
+            return truncate(item_id, audio_end_ms)
+        case act.AnswerTool(call_id, output):
+            return tool_output(call_id, output)
+        case act.TellModel(text):
+            return user_text(text)
+        case act.CommitSpeech():
+            return COMMIT
+        case _:
+            return None
 
 
 def _plain(value: object) -> object:

@@ -17,6 +17,7 @@ _BLOCK = 16_000  # samples a channel: 2 s
 _SILENCE = 0xFF
 _SETTLING = 8_000  # samples: how late the phone may tell that audio began late
 _LONGEST_GAP = 120_000 * _SAMPLES_PER_MS  # a timestamp further ahead is a broken one, not a gap
+_FOREVER = 1 << 62
 _PENDING_BLOCKS = 8  # 16 s of audio waiting for the disk
 _HEADER = struct.Struct("<4sI4s4sIHHIIHHH4sII4sI")
 HEADER_BYTES = _HEADER.size
@@ -55,6 +56,7 @@ class Recorder:
         self._right: deque[tuple[int, bytes]] = deque()  # (position, audio), in order, not overlapping
         self._right_end = 0
         self._burst = 0  # where the audio begins that was sent to the idle phone last
+        self._muted: deque[tuple[int, int]] = deque()  # positions from and to which nothing may be kept, in order
 
     @property
     def duration_ms(self) -> int:
@@ -91,6 +93,21 @@ class Recorder:
         self._right = deque((at + shift if at >= self._burst else at, audio) for at, audio in self._right)
         self._right_end += shift
 
+    def skip(self, to_ms: int) -> None:
+        """Before anything else: what was before is silence, of which no more than a block is held."""
+        while self._base < (end := to_ms * _SAMPLES_PER_MS):
+            length = min(_BLOCK, end - self._base)
+            self._base += length
+            self._sink(bytes((_SILENCE,)) * 2 * length)
+
+    def mute(self, at_ms: int, *, on: bool) -> None:
+        """From `at_ms` on both channels are silent, whatever comes, or (`on` false) are kept again."""
+        position = at_ms * _SAMPLES_PER_MS
+        if on:
+            self._muted.append((position, _FOREVER))
+        elif self._muted and self._muted[-1][1] == _FOREVER:
+            self._muted[-1] = (self._muted[-1][0], position)
+
     def cut(self, at_ms: int) -> None:
         """The phone was cleared: what had not played was not heard."""
         end = max(at_ms * _SAMPLES_PER_MS, self._base)
@@ -120,9 +137,19 @@ class Recorder:
         block = bytearray(2 * length)
         block[0::2] = self._left[:length]
         block[1::2] = right
+        self._silence_muted(block)
         del self._left[:length]
         self._base = end
         self._sink(bytes(block))
+
+    def _silence_muted(self, block: bytearray) -> None:
+        length = len(block) // 2
+        for start, stop in self._muted:
+            first, last = max(0, start - self._base), min(length, stop - self._base)
+            if first < last:
+                block[2 * first : 2 * last] = bytes((_SILENCE,)) * 2 * (last - first)
+        while self._muted and self._muted[0][1] <= self._base + length:
+            self._muted.popleft()
 
 
 class SpoolFile:

@@ -16,7 +16,10 @@ class BridgeSettings:
     host: str = "127.0.0.1"
     port: int = 8080  # 0: any free port
     transcription_model: str = "gpt-4o-mini-transcribe"
+    bridge_id: str = "bridge"  # the name under which it is registered, and tickets are made out to it
     max_calls: int = 200
+    max_prepared: int = 50  # sessions that wait for a pick-up
+    prepared_seconds: float = 60.0  # how long each may: the ringing and a margin
     stall_seconds: float = 15.0  # wall clock without a frame from the phone
     hang_up_seconds: float = 5.0  # from the hang-up at the carrier until we close the socket ourselves
     hear_out_seconds: float = 1.0  # for last transcripts once the person hung up

@@ -8,13 +8,15 @@ from callwright.bridge.actions import (
     Action,
     ClearPhone,
     OptOut,
+    Play,
     PublishEvent,
     PublishTurn,
     Purpose,
     RequestHuman,
     TruncateItem,
 )
-from callwright.bridge.playout import Cut, Playout, SpokenItem
+from callwright.bridge.playout import Cut, Marks, Playout, SpokenItem
+from callwright.bridge.talk import Stopwatch
 from callwright.bridge.timers import Timer, Timers
 from callwright.bridge.transcript import Transcript
 from callwright.bridge.voice import Voice
@@ -43,7 +45,8 @@ class Stage:
         self.person_speaking = False  # by the model's judgement
         self.interruptions = 0
         self.truncations = 0
-        self.latencies_ms: list[int] = []
+        self.stopwatch = Stopwatch()
+        self.orphans: frozenset[str] = frozenset()  # responses of a lost session: no model knows them any more
 
     @property
     def floor_free(self) -> bool:
@@ -58,6 +61,14 @@ class Stage:
         if turn is not None:
             self.out.append(PublishTurn(turn))
 
+    def play(self, response_id: str, item_id: str, purpose: Purpose, payload: str, audio: bytes) -> Marks:
+        """Sends a piece of the agent's audio to the phone and enters it in the ledger."""
+        self.transcript.agent_began(item_id)
+        marks = self.playout.push(response_id, item_id, purpose, len(audio), self.at_ms)
+        self.out.append(Play(payload, audio, marks.lead, marks.end, response_id))
+        self.timers.set(Timer.PLAYOUT_LATE, self.playout.ends_at(self.at_ms) + LATE_MARK_MS)
+        return marks
+
     def cut_off(self) -> None:
         """Silences the agent at once and tells the model how much of it was heard."""
         audible = self.playout.audible
@@ -67,7 +78,7 @@ class Stage:
             self.out.append(ClearPhone())
         self.voice.hush()
         for cut in cuts:
-            if cut.truncate:
+            if cut.truncate and cut.response_id not in self.orphans:
                 self.out.append(TruncateItem(cut.item_id, cut.heard_ms))
                 self.truncations += 1
             self._settle_cut(cut)

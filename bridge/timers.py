@@ -15,6 +15,7 @@ class Timer(StrEnum):
     GOODBYE = "goodbye"  # bound on the last words
     FAREWELL = "farewell"  # the model should have said goodbye by now (opt-out, human asked for)
     MODEL_STALL = "model_stall"
+    REOPEN = "reopen"  # the next try to reach a lost model
     VOICEMAIL = "voicemail"  # bound on waiting for a greeting to end
     PLAYOUT_LATE = "playout_late"  # the phone should have acknowledged everything by now
 

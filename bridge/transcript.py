@@ -29,6 +29,17 @@ class Transcript:
         return tuple(self._turns[index] for index in sorted(self._turns))
 
     @property
+    def so_far(self) -> tuple[Turn, ...]:
+        """The settled turns, and with their words up to now those that the agent is in."""
+        going_on = {
+            index: Turn(index, "agent", words, 0, 0)
+            for item_id, index in self._agent.items()
+            if (words := self._words.get(item_id, "").strip())
+        }
+        turns = self._turns | going_on
+        return tuple(turns[index] for index in sorted(turns))
+
+    @property
     def unheard(self) -> bool:
         """Whether words of the person are still to come."""
         return bool(self._person)
@@ -46,6 +57,12 @@ class Transcript:
     def person_start(self, item_id: str) -> int | None:
         utterance = self._person.get(item_id)
         return utterance.start_ms if utterance else None
+
+    def forget_unheard(self) -> int | None:
+        """Gives up the utterances whose words will not come; returns where the first of them began."""
+        starts = [utterance.start_ms for utterance in self._person.values()]
+        self._person.clear()
+        return min(starts, default=None)
 
     def person_heard(self, item_id: str, text: str, at_ms: int) -> Turn | None:
         """The words of an utterance; None when there were none or the item is unknown or already settled."""

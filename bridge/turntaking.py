@@ -57,6 +57,11 @@ class TurnTaking:
         stage.transcript.person_ended(item_id, min(stage.acoustics.last_voiced_ms, stage.at_ms))
         self.quiet()
 
+    def model_lost(self) -> None:
+        """What the model had noticed of the person it will notice anew, or never."""
+        self._stage.person_speaking = self._talked_over = False
+        self._claimed_run = -1
+
     def frame(self) -> None:
         """After each frame: whether the person's speech has become an interruption."""
         stage = self._stage

@@ -17,6 +17,7 @@ class PhoneWire:
 
     def __init__(self) -> None:
         self.ignored: Counter[str] = Counter()
+        self.frames = 0
         self.gaps = 0  # places where frames of the person are missing
         self._at_ms = 0
         self._parsers: dict[str, Callable[[_Message], PhoneEvent | None]] = {
@@ -56,6 +57,7 @@ class PhoneWire:
         start_ms = int(str(media["timestamp"]))
         if start_ms < 0 or not audio:
             raise ValueError
+        self.frames += 1
         if start_ms > self._at_ms > 0:
             self.gaps += 1
         self._at_ms = max(self._at_ms, start_ms + len(audio) // BYTES_PER_MS)

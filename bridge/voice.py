@@ -66,6 +66,33 @@ class Voice:
             self.current.dead = True
             self._out.append(CancelResponse(self.current.response_id))
 
+    @property
+    def wishes(self) -> bool:
+        """Whether something waits to be asked for."""
+        return self._wish is not None
+
+    def lost(self) -> Response | None:
+        """The model is gone. What was asked for and not begun is wished again, and so is the answer to a tool; returns
+        the response that broke off, if the person was meant to hear it.
+        """
+        broken = self.current if self.current is not None and not self.current.dead else None
+        if self._wish is None and self._asked is not None and not self._asked_dead:
+            self._wish = self._asked[1]
+        if self._wish is None and self._open_tools:
+            self._wish = Wish(Purpose.REPLY)
+        self.is_ready = self._asked_dead = False
+        self.current = self._asked = None
+        self._open_tools.clear()
+        return broken
+
+    def withdraw_reply(self) -> None:
+        """Drops a wish to reply: another will come with the person's words."""
+        if self._wish is not None and self._wish.purpose is Purpose.REPLY:
+            self._wish = None
+
+    def awaits_tool(self, call_id: str) -> bool:
+        return call_id in self._open_tools
+
     def created(self, response_id: str) -> None:
         if self._asked is None:
             return  # not ours: the session never lets the server respond by itself

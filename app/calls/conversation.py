@@ -34,9 +34,9 @@ class EndCause(StrEnum):
     VOICEMAIL = "voicemail"
     NO_RESPONSE = "no_response"
     MAX_DURATION = "max_duration"
-    MODEL_LOST = "model_lost"
-    MODEL_STALLED = "model_stalled"
-    MODEL_FAILED = "model_failed"
+    MODEL_LOST = "model_lost"  # and could not be reached again
+    MODEL_STALLED = "model_stalled"  # the same, it had fallen silent
+    MODEL_FAILED = "model_failed"  # response after response failed
     PHONE_LOST = "phone_lost"  # the socket dropped without a `stop`
     PHONE_STALLED = "phone_stalled"
     SHUTDOWN = "shutdown"
@@ -69,7 +69,8 @@ class CallBrief:
     tools: Sequence[Mapping[str, object]]  # Realtime function tools, as sent in `session.update`
     max_seconds: int = 300
     wrap_up_seconds: int = 270
-    record: bool = True
+    record: bool = True  # from the start; may be stopped and resumed during the call
+    hello_wait_ms: int = 2_500  # how long the person may take to say hello before the agent speaks first
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +127,22 @@ class VoicemailEvidence:
 
 
 @dataclass(frozen=True, slots=True)
+class TalkMetrics:
+    """Who spoke how long, by the turns as heard."""
+
+    agent_ms: int = 0
+    person_ms: int = 0
+    longest_silence_ms: int = 0  # from the first word on
+    first_word_ms: int | None = None  # from the pick-up to the agent's first audio at the phone; None: it never spoke
+
+    @property
+    def agent_share(self) -> float | None:
+        """The talk ratio: the agent's part of all that was spoken, 0..1; None when nobody spoke."""
+        spoken = self.agent_ms + self.person_ms
+        return self.agent_ms / spoken if spoken else None
+
+
+@dataclass(frozen=True, slots=True)
 class CallReport:
     """What the bridge knows of a call when its line is closed."""
 
@@ -142,8 +159,10 @@ class CallReport:
     voicemail_left: bool = False
     opted_out: bool = False
     human_requested: bool = False
-    # The person's last word -> the reply's first audio leaves for the phone, a figure a reply.
+    # The person's last word -> the reply's first audio begins at the phone, a figure a reply.
     response_latencies_ms: tuple[int, ...] = ()
+    talk: TalkMetrics = field(default_factory=TalkMetrics)
+    model_reconnects: int = 0  # how often the voice model was lost and the talk restored
 
     @property
     def ended_by(self) -> Speaker:
@@ -154,6 +173,9 @@ class CallReport:
 
 class CallDesk(Protocol):
     """Everything the bridge needs of the domain. Each method may be slow or fail without harming speech."""
+
+    async def prepare(self, attempt_id: UUID) -> CallBrief:
+        """The brief of a call whose phone is still ringing; redeems nothing. Raises `StreamRefused`."""
 
     async def open(self, call_sid: str, token: str) -> CallBrief:
         """Redeems the stream's single-use token. Raises `StreamRefused`."""

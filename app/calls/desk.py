@@ -74,6 +74,20 @@ class DatabaseCallDesk:
     async def close(self) -> None:
         await self._claude.close()
 
+    async def prepare(self, attempt_id: UUID) -> CallBrief:
+        """The brief as it would be now. Stores nothing: the call may never be answered."""
+        state, now = self._state, self._state.clock.now()
+        async with state.database.system() as session:
+            attempt = await session.get(CallAttempt, attempt_id)
+            call = None if attempt is None else await session.get(Call, attempt.call_id)
+            if attempt is None or call is None:
+                raise StreamRefused("attempt_unknown")
+            if attempt.stream_started_at is not None or _is_over(call, attempt):
+                raise StreamRefused("call_over")
+            facts = await load_facts(session, call, now=now, max_seconds=state.settings.max_call_seconds)
+        prompt = render_prompt(facts)
+        return build_brief(facts, prompt, state.settings, call_id=call.id, attempt_id=attempt.id)
+
     async def open(self, call_sid: str, token: str) -> CallBrief:
         """Redeems the token, which works once and for a short time, and stores the prompt the call is held with."""
         state, now = self._state, self._state.clock.now()
@@ -95,8 +109,7 @@ class DatabaseCallDesk:
         """Raises StreamRefused for a token that was used, came late, or whose call is over."""
         if attempt.stream_started_at is not None:
             raise StreamRefused("token_used")
-        over = attempt.status in ATTEMPT_ENDED or attempt.status is AttemptStatus.ADMITTED or call.status in ENDED
-        if over or call.cancel_requested_at is not None:
+        if _is_over(call, attempt):
             raise StreamRefused("call_over")
         longest = timedelta(seconds=self._state.settings.ring_seconds) + _TOKEN_MARGIN
         since = attempt.answered_at or attempt.dialed_at
@@ -241,6 +254,11 @@ async def _redeemable(session: SystemSession, call_sid: str, token_hash: str) ->
     if not hmac.compare_digest(attempt.stream_token_hash or "", token_hash) or not known:
         raise StreamRefused("token_unknown")
     return call, attempt
+
+
+def _is_over(call: Call, attempt: CallAttempt) -> bool:
+    over = attempt.status in ATTEMPT_ENDED or attempt.status is AttemptStatus.ADMITTED or call.status in ENDED
+    return over or call.cancel_requested_at is not None
 
 
 async def _locked(session: SystemSession, brief: CallBrief) -> tuple[Call, CallAttempt]:

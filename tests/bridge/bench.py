@@ -14,6 +14,7 @@ from callwright.app.compliance.optout import is_opt_out
 from callwright.bridge import actions as act
 from callwright.bridge import events as ev
 from callwright.bridge.core import Conversation
+from callwright.bridge.spare import SpareLine
 
 FRAME_MS = 20
 A = TypeVar("A")
@@ -52,6 +53,7 @@ def _noise(ms: int) -> bytes:
     return bytes(mulaw(generator.randint(-9_000, 9_000)) for _ in range(ms * 8))
 
 
+SPARE = SpareLine("A person will call you back.", b"\x30" * 16_000)  # 2 s
 SPEECH = _noise(FRAME_MS)
 SILENCE = b"\xff" * (FRAME_MS * 8)
 
@@ -60,7 +62,7 @@ class Bench:
     """Time moves only by `pass_ms` and what is built on it. `done` holds every action with the time it came at."""
 
     def __init__(self, brief: CallBrief = BRIEF, *, plays: bool = True, claims: bool = True) -> None:
-        self.conversation = Conversation(brief, is_opt_out)
+        self.conversation = Conversation(brief, is_opt_out, SPARE)
         self.at_ms = 0
         self.done: list[tuple[int, act.Action]] = []
         self._plays = plays

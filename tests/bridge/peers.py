@@ -2,16 +2,20 @@
 
 import asyncio
 import base64
+import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from http import HTTPStatus
 from pathlib import Path
+from uuid import UUID
 
+import aiohttp
 import orjson
 import structlog
 from openai import AsyncOpenAI
+from prometheus_client.parser import text_string_to_metric_families
 from twilio.request_validator import RequestValidator
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import ServerConnection, serve
@@ -20,15 +24,18 @@ from websockets.http11 import Request, Response
 
 from callwright.app.calls.conversation import CallBrief, CallReport, StreamRefused, Turn
 from callwright.app.compliance.optout import is_opt_out
-from callwright.bridge.call import Services
+from callwright.app.telephony.tickets import TicketOffice
 from callwright.bridge.core import OptOutTest
 from callwright.bridge.server import BridgeServer
+from callwright.bridge.services import Services
 from callwright.bridge.settings import BridgeSettings
+from callwright.bridge.spare import load_spare_lines
 from tests.bridge.bench import BRIEF, SILENCE, SPEECH
 
 PATIENCE = 20.0  # seconds a test waits for something that must happen
 PUBLIC_URL = "wss://voice.example/media"
 TOKEN = "twilio-auth-token"
+SECRET = b"secret of the tests"
 
 
 class Inbox:
@@ -227,6 +234,8 @@ class Desk:
 
     def __init__(self, brief: CallBrief = BRIEF) -> None:
         self.brief = brief
+        self.early_brief: CallBrief | None = None  # what `prepare` tells, when it differs
+        self.preparations: list[UUID] = []
         self.tokens = {"good"}
         self.turns: dict[int, Turn] = {}
         self.events: list[tuple[str, int, Mapping[str, object]]] = []
@@ -241,6 +250,11 @@ class Desk:
         self.held = asyncio.Event()  # turns wait for it
         self.held.set()
         self.reports: asyncio.Queue[CallReport] = asyncio.Queue()
+
+    async def prepare(self, attempt_id: UUID) -> CallBrief:
+        self._maybe_fail("prepare")
+        self.preparations.append(attempt_id)
+        return self.early_brief or self.brief
 
     async def open(self, call_sid: str, token: str) -> CallBrief:
         self._maybe_fail("open")
@@ -315,6 +329,24 @@ class Line:
         self.server = server
         self.port = port
 
+    async def ring(self, attempt_id: UUID, *, ticket: str | None = None) -> int:
+        """What the web process does while a phone rings; returns the bridge's HTTP status."""
+        if ticket is None:
+            ticket = TicketOffice(SECRET, time.time).issue(self.services.settings.bridge_id, attempt_id)
+        url, headers = f"http://127.0.0.1:{self.port}/prepare", {"Authorization": f"Bearer {ticket}"}
+        async with aiohttp.ClientSession() as session, session.get(url, headers=headers) as response:
+            return response.status
+
+    async def metrics(self) -> dict[str, float]:
+        """All samples by name and labels."""
+        async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{self.port}/metrics") as response:
+            families = text_string_to_metric_families(await response.text())
+            return {
+                sample.name + "".join(f"{{{value}}}" for value in sample.labels.values()): sample.value
+                for family in families
+                for sample in family.samples
+            }
+
     async def dial(self, *, path: str = "/media", signature: str | None = None) -> Phone:
         """Opens a stream as Twilio does; raises websockets' InvalidStatus when refused."""
         signature = signature or RequestValidator(TOKEN).compute_signature(PUBLIC_URL, {})
@@ -342,8 +374,9 @@ async def bridge_line(
         client = AsyncOpenAI(api_key=settings.openai_api_key, base_url=settings.openai_base_url)
         loop, log = asyncio.get_running_loop(), structlog.get_logger("test")
         with ThreadPoolExecutor(1) as disk:
-            services = Services(settings, desk, client, None, disk, opt_out, loop.time, log)
-            server = BridgeServer(services)
+            services = Services(settings, desk, client, None, disk, opt_out, load_spare_lines(), loop.time, log)
+            office = TicketOffice(SECRET, time.time)
+            server = BridgeServer(services, office)
             port = await server.start()
             try:
                 yield Line(model, desk, services, server, port)

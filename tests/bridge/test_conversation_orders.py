@@ -9,7 +9,7 @@ from callwright.app.compliance.optout import is_opt_out
 from callwright.bridge import actions as act
 from callwright.bridge import events as ev
 from callwright.bridge.core import Conversation
-from tests.bridge.bench import BRIEF, SILENCE, SPEECH
+from tests.bridge.bench import BRIEF, SILENCE, SPARE, SPEECH
 
 WORDS = [
     "Hello?",
@@ -28,7 +28,7 @@ class Orders(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.conversation = Conversation(BRIEF, is_opt_out)
+        self.conversation = Conversation(BRIEF, is_opt_out, SPARE)
         self.at_ms = 0
         self.actions: list[act.Action] = []
         self.received: dict[str, int] = {}

@@ -222,12 +222,6 @@ def test_a_tool_named_only_in_the_done_response_is_called_once(bench: Bench) -> 
     assert len(bench.all(act.AskGuidance)) == 1
 
 
-def test_a_lost_model_ends_the_call(bench: Bench) -> None:
-    bench.tell(ev.ModelLost("gone"))
-    assert len(bench.all(act.HangUp)) == 1
-    assert bench.hang_up_now().reason is EndCause.MODEL_LOST
-
-
 def test_a_model_lost_after_the_goodbye_was_sent_does_not_cut_it(bench: Bench) -> None:
     bench.person("That is all.")
     bench.begins_response()
@@ -240,20 +234,6 @@ def test_a_model_lost_after_the_goodbye_was_sent_does_not_cut_it(bench: Bench) -
     bench.quiet(200)
     assert len(bench.all(act.HangUp)) == 1
     assert bench.hang_up_now().reason is EndCause.AGENT_ENDED
-
-
-def test_a_model_silent_for_ten_seconds_ends_the_call(bench: Bench) -> None:
-    bench.person("Hello?")
-    bench.quiet(9_900)
-    assert bench.all(act.HangUp) == []
-    bench.quiet(200)
-    assert bench.hang_up_now().reason is EndCause.MODEL_STALLED
-
-
-def test_a_model_that_never_gets_ready_ends_the_call() -> None:
-    bench = Bench()
-    bench.quiet(10_000)
-    assert bench.hang_up_now().reason is EndCause.MODEL_STALLED
 
 
 def test_failed_responses_are_tried_again_and_then_given_up(bench: Bench) -> None:

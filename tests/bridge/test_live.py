@@ -6,7 +6,6 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import replace
-from http import HTTPStatus
 from pathlib import Path
 
 import aiohttp
@@ -184,24 +183,6 @@ async def test_capacity_is_a_503(tmp_path: Path) -> None:
             await line.dial()
         assert refused.value.response.status_code == 503
         await phone.socket.close()
-
-
-async def test_a_model_that_refuses_ends_the_call(line: Line) -> None:
-    line.model.refuse = HTTPStatus.UNAUTHORIZED
-    phone = await line.dial()
-    await phone.start()
-    await phone.quiet(100)
-    report = await line.desk.report_after(phone)
-    assert report.reason is EndCause.MODEL_LOST
-    assert line.desk.hung_up == ["CA1"]
-
-
-async def test_a_model_lost_mid_call_ends_the_call(line: Line) -> None:
-    phone = await opened(line)
-    await line.model.drop()
-    report = await line.desk.report_after(phone)
-    assert report.reason is EndCause.MODEL_LOST
-    assert line.desk.hung_up == ["CA1"]
 
 
 async def test_when_the_hang_up_fails_the_socket_is_closed_instead(tmp_path: Path) -> None:

@@ -24,10 +24,11 @@ from openai import AsyncOpenAI
 
 from callwright.app.calls.conversation import AnsweredBy, CallReport, EndCause, Turn
 from callwright.app.compliance.optout import is_opt_out
-from callwright.bridge.call import Services
 from callwright.bridge.recorder import HEADER_BYTES
 from callwright.bridge.server import BridgeServer
+from callwright.bridge.services import Services
 from callwright.bridge.settings import BridgeSettings
+from callwright.bridge.spare import load_spare_lines
 from tests.bridge.bench import BRIEF
 from tests.bridge.peers import Desk
 
@@ -137,7 +138,8 @@ async def bridge(url: str, desk: Desk, spool: Path) -> AsyncIterator[str]:
     client = AsyncOpenAI(api_key=settings.openai_api_key, base_url=settings.openai_base_url)
     clock, log = asyncio.get_running_loop().time, structlog.get_logger("test")
     with ThreadPoolExecutor(1) as disk:
-        server = BridgeServer(Services(settings, desk, client, None, disk, is_opt_out, clock, log))
+        services = Services(settings, desk, client, None, disk, is_opt_out, load_spare_lines(), clock, log)
+        server = BridgeServer(services)
         await server.start()
         try:
             yield stream_url
