@@ -24,6 +24,7 @@ _LAST_BIN = 43
 
 _STEADY = 1.45  # a power this many times another is not its continuation (1.6 dB)
 _PURITY = 0.86  # share of the block's power in its tones, without the line's noise
+_GATHERED = 0.7  # of it around the two strongest bins: a tone between two bins spreads a little
 _SECOND = 0.06  # a second tone weaker than this (-12 dB) is none
 _QUIET = 0.1  # power beside the tone's after which it is over
 _LEAST_BLOCKS = 3  # 80 ms hold three whole blocks, wherever they begin
@@ -243,21 +244,40 @@ def _explained(block: _Samples, basis: Sequence[_Samples]) -> float:
     return sum(_dot(block, vector, power + 1.0) ** 2 for vector in basis)
 
 
-def _spectrum(block: _Samples, power: float, first: int, last: int) -> list[complex]:
+def _spectrum(block: _Samples, power: float) -> tuple[list[complex], list[float]]:
+    """The bins' values and sizes."""
     powers = power + _BIN_POWER
-    return [complex(_dot(block, cos, powers), -_dot(block, sin, powers)) for cos, sin in _BINS[first : last + 1]]
+    bins = [complex(_dot(block, cos, powers), -_dot(block, sin, powers)) for cos, sin in _BINS]
+    return bins, [abs(value) for value in bins]
 
 
-def _strongest(block: _Samples, power: float) -> float:
-    """The frequency of the strongest tone, between bins by Jacobsen's interpolation; 0 outside the band."""
-    bins = _spectrum(block, power, 0, len(_BINS) - 1)
-    sizes = [abs(value) for value in bins]
-    peak = max(range(1, len(bins) - 1), key=sizes.__getitem__)
+def _peak(sizes: Sequence[float]) -> int:
+    return max(range(1, len(sizes) - 1), key=sizes.__getitem__)
+
+
+def _scattered(sizes: list[float], level: float) -> bool:
+    """Whether the power is too much spread out for one or two tones."""
+    gathered, rest = 0.0, sizes.copy()
+    for _ in range(2):
+        peak = _peak(rest)
+        gathered += sum(size * size for size in rest[peak - 1 : peak + 2])
+        rest[peak - 1 : peak + 2] = (0.0, 0.0, 0.0)
+    return gathered / _BIN_POWER < _GATHERED * level
+
+
+def _frequency(bins: list[complex], peak: int) -> float:
+    """Of the tone at the peak, between bins by Jacobsen's interpolation; 0 outside the band."""
     before, here, after = bins[peak - 1 : peak + 2]
     curve = 2 * here - before - after
     offset = ((before - after) / curve).real if curve else 0.0
     hertz = _BIN_HZ * (_FIRST_BIN + peak + max(-1.0, min(1.0, offset)))
     return hertz if _LOWEST_HZ <= hertz <= _HIGHEST_HZ else 0.0
+
+
+def _strongest(block: _Samples) -> float:
+    """The frequency of the block's strongest tone."""
+    bins, sizes = _spectrum(block, math.dist(block, _ZEROS) ** 2)
+    return _frequency(bins, _peak(sizes))
 
 
 def _extend(basis: Sequence[_Samples], hertz: float) -> tuple[_Samples, ...]:
@@ -288,7 +308,8 @@ def _without(block: _Samples, basis: Sequence[_Samples]) -> _Samples:
 
 def _tones(block: _Samples, power: float, level: float) -> tuple[tuple[float, ...], tuple[_Samples, ...]] | None:
     """The one or two tones that make up the block, with a basis of their space."""
-    first = _strongest(block, power)
+    bins, sizes = _spectrum(block, power)
+    first = 0.0 if _scattered(sizes, level) else _frequency(bins, _peak(sizes))
     if not first:
         return None
     basis = _extend((), first)
@@ -298,12 +319,12 @@ def _tones(block: _Samples, power: float, level: float) -> tuple[tuple[float, ..
     if explained < 0.3 * level:
         return None
     rest = _without(block, basis)
-    second = _strongest(rest, math.dist(rest, _ZEROS) ** 2)
+    second = _strongest(rest)
     if not second:
         return None
     # Each bends the other's estimate a little: once more without the second.
     rest = _without(block, _extend((), second))
-    first = _strongest(rest, math.dist(rest, _ZEROS) ** 2)
+    first = _strongest(rest)
     if not first or abs(first - second) < _BIN_HZ:
         return None
     basis = _extend(_extend((), first), second)
