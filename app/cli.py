@@ -88,14 +88,13 @@ async def _welcome_to_sandbox(settings: Settings) -> None:
     database = Database(settings.database_url)
     try:
         place = await seed_marketplace(database, "demo")
-        lead_ids = [await add_lead(database, place.business_id, persona) for persona in PERSONAS]
+        if place.is_new:
+            for persona in PERSONAS:
+                await add_lead(database, place.business_id, persona)
     finally:
         await database.close()
     out.print("[yellow]Sandbox:[/yellow] every provider is a stand-in, and calling hours are always open.")
-    out.print(
-        f"Sign in as {place.owner_email} (password {DEMO_PASSWORD}); {len(lead_ids)} leads are waiting.",
-        highlight=False,
-    )
+    out.print(f"Sign in as {place.owner_email}, password {DEMO_PASSWORD}: a lead for each persona.", highlight=False)
 
 
 def _say(event: object) -> None:

@@ -122,29 +122,21 @@ async def _keys(settings: Settings) -> list[Finding]:
 
 
 async def _providers(settings: Settings) -> list[Finding]:
-    if settings.sandbox_url:
-        hosts = {"sandbox": f"{settings.sandbox_url}/sandbox/health"}
-    else:
-        hosts = {
-            "Twilio": "https://api.twilio.com",
-            "OpenAI": "https://api.openai.com",
-            "Anthropic": "https://api.anthropic.com",
-        }
-    return [await _reaches(name, url) for name, url in hosts.items()]
+    if settings.in_sandbox:
+        return [Finding("providers", True, "stand-ins, started by `callwright up --sandbox`")]
+    hosts = ("api.twilio.com", "api.openai.com", "api.anthropic.com")
+    return list(await asyncio.gather(*(_reaches(host) for host in hosts)))
 
 
-async def _reaches(name: str, url: str) -> Finding:
+async def _reaches(host: str) -> Finding:
     try:
         async with (
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=SECONDS), trust_env=True) as session,
-            session.get(url) as response,
+            session.get(f"https://{host}") as response,
         ):
-            return Finding(f"{name} reachable", True, f"HTTP {response.status}")
+            return Finding(host, True, f"answers (HTTP {response.status})")
     except (aiohttp.ClientError, TimeoutError) as error:
-        remedy = (
-            "Start it with `callwright sandbox`." if name == "sandbox" else "Check the network, proxy and firewall."
-        )
-        return Finding(f"{name} reachable", False, type(error).__name__, remedy)
+        return Finding(host, False, type(error).__name__, "Check the network, proxy and firewall.")
 
 
 async def _public_url(settings: Settings) -> list[Finding]:

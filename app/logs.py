@@ -5,8 +5,11 @@ import sys
 
 import structlog
 
-# These log URLs, form bodies or statements at INFO: they would carry numbers and tokens.
-_TALKATIVE = ("twilio", "httpx", "httpx2", "openai", "anthropic", "uvicorn.access", "sqlalchemy", "aiohttp.access")
+# These log URLs, form bodies or statements at INFO, which would carry numbers and tokens, or every connection.
+_TALKATIVE = (
+    *("twilio", "httpx", "httpx2", "openai", "anthropic", "uvicorn.access", "sqlalchemy", "aiohttp.access"),
+    *("alembic", "picows", "uvicorn.error"),
+)
 
 
 def configure_logging(process: str, *, level: int = logging.INFO) -> None:

@@ -14,8 +14,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from callwright.app.database.migrate import upgrade
 from callwright.app.recordings import routes as recordings
-from callwright.app.settings import Settings
+from callwright.app.settings import Environment, Settings
 from callwright.app.state import AppState, open_state
 from callwright.app.telephony import routes as telephony
 from callwright.graphql.asgi import graphql_routes
@@ -84,6 +85,8 @@ def run(settings: Settings) -> None:
 
 
 async def _serve(settings: Settings) -> None:
+    if settings.environment is Environment.DEVELOPMENT and settings.database_url:
+        await asyncio.to_thread(upgrade, settings.database_url)  # in production it is `callwright migrate`
     async with open_state(settings) as state:
         config = uvicorn.Config(
             create_app(state),

@@ -26,6 +26,7 @@ class Marketplace:
 
     business_id: UUID
     owner_email: str
+    is_new: bool
 
 
 async def seed_marketplace(database: Database, label: str) -> Marketplace:
@@ -36,7 +37,7 @@ async def seed_marketplace(database: Database, label: str) -> Marketplace:
         if owner is not None:
             membership = await session.scalar(select(Membership).where(col(Membership.user_id) == owner.id))
             assert membership is not None
-            return Marketplace(membership.business_id, owner_email)
+            return Marketplace(membership.business_id, owner_email, is_new=False)
         business = Business(
             name="Rivera Plumbing",
             registered_name="Rivera Plumbing LLC",
@@ -51,7 +52,7 @@ async def seed_marketplace(database: Database, label: str) -> Marketplace:
         session.add(await _user(f"admin@{label}.example.com", "Dana Operator", Role.ADMIN))
         await session.flush()
         session.add(Membership(user_id=owner.id, business_id=business.id))
-    return Marketplace(business.id, owner_email)
+    return Marketplace(business.id, owner_email, is_new=True)
 
 
 async def add_lead(database: Database, business_id: UUID, persona: str) -> UUID:
