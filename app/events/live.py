@@ -7,6 +7,7 @@ from uuid import UUID
 
 import structlog
 from redis.asyncio import Redis
+from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
 
 log = structlog.get_logger(__name__)
@@ -23,7 +24,7 @@ def channel_of(call_id: UUID) -> str:
 class LiveEvents:
     """Tells subscribers that a call changed, and lets them wait for it."""
 
-    def __init__(self, redis: "Redis") -> None:
+    def __init__(self, redis: Redis) -> None:
         self.redis = redis
 
     async def publish(self, call_ids: set[UUID]) -> None:
@@ -47,15 +48,15 @@ class LiveEvents:
         finally:
             await pubsub.aclose()  # type: ignore[no-untyped-call]
 
-    async def _wakes(self, pubsub: object, call_id: UUID) -> AsyncIterator[None]:
+    async def _wakes(self, pubsub: PubSub, call_id: UUID) -> AsyncIterator[None]:
         subscribed = False
         while True:
             try:
                 if not subscribed:
-                    await pubsub.subscribe(channel_of(call_id))  # type: ignore[attr-defined]
+                    await pubsub.subscribe(channel_of(call_id))
                     subscribed = True
                 else:
-                    await pubsub.get_message(timeout=POLL_SECONDS)  # type: ignore[attr-defined]
+                    await pubsub.get_message(timeout=POLL_SECONDS)
             except (RedisError, OSError) as error:
                 log.warning("live.watch_lost", error=type(error).__name__, call_id=str(call_id))
                 subscribed = False
