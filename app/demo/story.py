@@ -1,10 +1,13 @@
 """How a call reads in a terminal: its steps and words as they happen, then what came of it."""
 
+from decimal import Decimal
+
 from rich.console import Console
 from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 
+from callwright.app.costs.metering import display_usd
 from callwright.app.demo.client import JsonObject
 
 
@@ -46,13 +49,18 @@ def print_result(console: Console, result: JsonObject) -> None:
         table.add_row("written by", readable(summary["source"]))
     if result["costs"] is not None:
         costs = result["costs"]
-        table.add_row("cost", f"{costs['meteredUsd']} USD metered, {costs['estimatedUsd']} USD estimated")
+        table.add_row("cost", f"{shown(costs['meteredUsd'])} USD metered, {shown(costs['estimatedUsd'])} USD estimated")
     if result["recording"] is not None:
         recording = result["recording"]
         table.add_row("recording", f"{recording['path']} ({recording['seconds']} s, caller left, agent right)")
     if "nextCall" in result:
         table.add_row("asked again", escape(f"{result['nextCall'].get('code')}: {result['nextCall'].get('reason')}"))
     console.print(Panel(table, title=f"call {result['callId']}", title_align="left"), highlight=False)
+
+
+def shown(usd: str | None) -> str:
+    """An exact amount in dollars as people see it: `0.972000` is `0.97`."""
+    return "?" if usd is None else display_usd(int(Decimal(usd) * 1_000_000))
 
 
 def readable(value: str | None) -> str:
