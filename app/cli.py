@@ -132,12 +132,17 @@ def web() -> None:
 
 
 @app.command()
-def bridge() -> None:
+def bridge(
+    processes: Annotated[int, typer.Option(help="How many, each on a port of its own from the first up.", min=1)] = 1,
+) -> None:
     """Stream audio between phones and the voice model."""
     settings = _start("bridge")
     from callwright.bridge import process
 
-    process.run(settings)
+    if processes == 1:
+        process.run(settings)
+    else:
+        process.run_several(settings, processes)
 
 
 @app.command()

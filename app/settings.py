@@ -59,6 +59,9 @@ class Settings(BaseSettings):
     bridge_host: str = "127.0.0.1"
     bridge_port: int = 8080
     bridge_stream_url: str = "ws://127.0.0.1:8080/media"
+    bridge_url: str | None = None
+    bridge_max_calls: int = Field(default=200, ge=1)
+    bridge_max_prepared: int = Field(default=50, ge=0)
 
     sandbox_url: str | None = None
     sandbox_speed: float = Field(default=1.0, gt=0, le=50)
@@ -83,6 +86,7 @@ class Settings(BaseSettings):
     retry_base_seconds: float = Field(default=300.0, ge=0)
     retry_max_seconds: float = Field(default=7200.0, ge=0)
     ring_seconds: int = Field(default=30, ge=15, le=600)
+    stream_token_seconds: int = Field(default=120, ge=10)
     max_call_seconds: int = Field(default=300, ge=30, le=3600)
     dispatch_interval_seconds: float = Field(default=1.0, gt=0)
     reconcile_after_seconds: float = Field(default=20.0, gt=0)

@@ -1,9 +1,11 @@
 """What one process holds while it runs: built once in its lifespan, passed to whatever needs it."""
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
+import aiohttp
 from redis.asyncio import Redis
 
 from callwright.app.clock import Clock, SandboxCallingClock, SystemClock
@@ -12,7 +14,9 @@ from callwright.app.errors import CallwrightError, ErrorCode
 from callwright.app.events.live import LiveEvents
 from callwright.app.recordings.store import RecordingStore
 from callwright.app.settings import Settings
+from callwright.app.telephony.bridges import BridgeFleet, BridgeRegistry
 from callwright.app.telephony.carrier import Carrier
+from callwright.app.telephony.tickets import ticket_office
 from callwright.app.telephony.twilio_carrier import TwilioCarrier
 
 
@@ -26,6 +30,7 @@ class AppState:
     carrier: Carrier
     live: LiveEvents
     recordings: RecordingStore
+    bridges: BridgeFleet
 
     @property
     def calling_clock(self) -> Clock:
@@ -50,4 +55,8 @@ async def open_state(settings: Settings, *, clock: Clock | None = None) -> Async
         stack.push_async_callback(database.close)
         carrier = TwilioCarrier(settings)
         stack.push_async_callback(carrier.close)
-        yield AppState(settings, database, clock or SystemClock(), carrier, live, RecordingStore(settings))
+        http = await stack.enter_async_context(aiohttp.ClientSession())
+        office = ticket_office(settings, time.time)
+        bridges = BridgeFleet(BridgeRegistry(redis), office, http, settings.bridge_stream_url)
+        recordings = RecordingStore(settings)
+        yield AppState(settings, database, clock or SystemClock(), carrier, live, recordings, bridges)

@@ -150,13 +150,18 @@ class Supervisor:
         backoff: Backoff | None = None,
         ready_timeout: float = 60.0,
         grace: float = 15.0,
+        together: bool = False,
     ) -> None:
-        """`ready_timeout` and `grace` (between SIGTERM and SIGKILL, each child) are in seconds."""
+        """`ready_timeout` and `grace` (between SIGTERM and SIGKILL, each child) are in seconds.
+
+        `together`: all children are told to end at the same time, not one after the other.
+        """
         self._children = children
         self._report = report
         self._backoff = backoff or Backoff()
         self._ready_timeout = ready_timeout
         self._grace = grace
+        self._together = together
         self._running: list[_Running] = []
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
@@ -262,8 +267,11 @@ class Supervisor:
             if running.keeper is not None:
                 running.keeper.cancel()
                 await asyncio.wait([running.keeper])
-        for running in reversed(self._running):
-            await self._end(running)
+        if self._together:
+            await asyncio.gather(*(self._end(running) for running in self._running))
+        else:
+            for running in reversed(self._running):
+                await self._end(running)
         self._running.clear()
 
     async def _end(self, running: _Running) -> None:

@@ -5,14 +5,16 @@ import signal
 import ssl
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager
+from contextlib import AsyncExitStack
 
 import structlog
-import uvloop
 from openai import AsyncOpenAI
 
 from callwright.app.calls.conversation import CallDesk
 from callwright.app.compliance.optout import is_opt_out
+from callwright.app.telephony.bridges import BridgeEntry, BridgeRegistry
+from callwright.app.telephony.tickets import TicketOffice
+from callwright.bridge.presence import Presence
 from callwright.bridge.server import BridgeServer
 from callwright.bridge.services import Services
 from callwright.bridge.settings import BridgeSettings
@@ -21,48 +23,61 @@ from callwright.bridge.spare import load_spare_lines
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
-async def serve(settings: BridgeSettings, desk: CallDesk, *, on_ready: Callable[[int], None] | None = None) -> None:
+async def serve(
+    settings: BridgeSettings,
+    desk: CallDesk,
+    registry: BridgeRegistry | None = None,
+    office: TicketOffice | None = None,
+    *,
+    on_ready: Callable[[int], None] | None = None,
+) -> None:
     """Serves until SIGTERM or SIGINT, then drains; a second signal ends the calls at once.
 
-    `on_ready` is given the port once it is open.
+    With a registry it announces itself there; with an office it prepares for phones that ring. `on_ready` is given the
+    port once it is open.
     """
     loop = asyncio.get_running_loop()
     log: structlog.stdlib.BoundLogger = structlog.get_logger("bridge")
-    client = AsyncOpenAI(api_key=settings.openai_api_key, base_url=settings.openai_base_url)
-    with ThreadPoolExecutor(1, "recordings") as disk:
-        services = Services(settings, desk, client, _tls(client), disk, is_opt_out, load_spare_lines(), loop.time, log)
-        server = BridgeServer(services)
-        stop, hurry = asyncio.Event(), asyncio.Event()
+    stop, hurry = asyncio.Event(), asyncio.Event()
 
-        def signalled() -> None:
-            (hurry if stop.is_set() else stop).set()
+    def signalled() -> None:
+        (hurry if stop.is_set() else stop).set()
 
+    async with AsyncExitStack() as stack:
+        client = AsyncOpenAI(api_key=settings.openai_api_key, base_url=settings.openai_base_url)
+        stack.push_async_callback(client.close)
+        disk = stack.enter_context(ThreadPoolExecutor(1, "recordings"))
+        spare = load_spare_lines()
+        services = Services(settings, desk, client, _tls(client), disk, is_opt_out, spare, loop.time, log)
+        presence = None if registry is None else Presence(registry, log)
+        server = BridgeServer(services, office, presence.changed if presence is not None else lambda: None)
         for number in _STOP_SIGNALS:
             loop.add_signal_handler(number, signalled)
-        try:
-            port = await server.start()
-            log.info("bridge_ready", port=port)
-            if on_ready is not None:
-                on_ready(port)
-            await stop.wait()
-            log.info("bridge_draining", calls=server.active_calls)
-            await _first(server.drain(), hurry.wait())
-        finally:
-            await server.close()
-            await client.close()
-            for number in _STOP_SIGNALS:
-                loop.remove_signal_handler(number)
-        log.info("bridge_stopped")
+            stack.callback(loop.remove_signal_handler, number)
+        stack.push_async_callback(server.close)
+        port = await server.start()
+        if presence is not None:
+            await stack.enter_async_context(presence.kept(lambda: _entry(server, port)))
+        log.info("bridge_ready", port=port)
+        if on_ready is not None:
+            on_ready(port)
+        await stop.wait()
+        log.info("bridge_draining", calls=server.active_calls)
+        await _first(server.drain(), hurry.wait())
+    log.info("bridge_stopped")
 
 
-def run(settings: BridgeSettings, open_desk: Callable[[], AbstractAsyncContextManager[CallDesk]]) -> None:
-    """Runs the process on uvloop; `open_desk` builds the domain's side inside the loop and closes it at the end."""
-
-    async def main() -> None:
-        async with open_desk() as desk:
-            await serve(settings, desk)
-
-    uvloop.run(main())
+def _entry(server: BridgeServer, port: int) -> BridgeEntry:
+    settings = server.services.settings
+    return BridgeEntry(
+        bridge_id=settings.bridge_id,
+        control_url=settings.control_url or f"http://{settings.host}:{port}",
+        stream_url=settings.public_stream_url,
+        calls=server.active_calls,
+        prepared=server.prepared_sessions,
+        capacity=settings.max_calls,
+        takes_calls=server.takes_calls,
+    )
 
 
 async def _first(*works: Coroutine[object, object, object]) -> None:

@@ -17,6 +17,7 @@ class BridgeSettings:
     port: int = 8080  # 0: any free port
     transcription_model: str = "gpt-4o-mini-transcribe"
     bridge_id: str = "bridge"  # the name under which it is registered, and tickets are made out to it
+    control_url: str | None = None  # where our other processes reach it; None: the host and port it listens on
     max_calls: int = 200
     max_prepared: int = 50  # sessions that wait for a pick-up
     prepared_seconds: float = 60.0  # how long each may: the ringing and a margin

@@ -65,6 +65,9 @@ async def receive(state: AppState, kind: WebhookKind, attempt_id: UUID | None, f
     if inbox_id is None:
         return False
     await apply_stored(state, inbox_id)
+    rings = kind is WebhookKind.STATUS and fields.get("CallStatus") == CarrierStatus.RINGING
+    if rings and attempt_id is not None:
+        await state.bridges.prepare(attempt_id)
     return True
 
 
@@ -176,4 +179,4 @@ async def answer_call(state: AppState, call_id: UUID, attempt_id: UUID, fields: 
             return hangup_document()
         token = secrets.token_urlsafe(32)
         attempt.stream_token_hash = hashlib.sha256(token.encode()).hexdigest()
-    return stream_document(state.settings.bridge_stream_url, token)
+    return stream_document(await state.bridges.stream_url(attempt_id), token)

@@ -37,7 +37,7 @@ from callwright.app.database.sessions import SystemSession
 from callwright.app.identifiers import new_id
 from callwright.app.leads.models import Lead
 from callwright.app.recordings.models import Recording
-from callwright.app.settings import Rates
+from callwright.app.settings import Rates, Settings
 from callwright.app.state import AppState
 
 log = structlog.get_logger(__name__)
@@ -46,11 +46,9 @@ log = structlog.get_logger(__name__)
 OPTED_OUT = "opt_out"
 HUMAN_REQUESTED = "human.requested"
 STREAM_FINISHED = "stream.finished"
-# What the bridge passes as the words of an opt-out by keypress.
-PRESSED = "pressed 9"
+# How the words begin that the bridge passes for an opt-out by keypress; the digit follows.
+PRESSED = "pressed "
 LONGEST_REASON = 200
-# From the dial, or the answer once it is known, to the stream: ringing, machine detection, the carrier's own delays.
-_TOKEN_MARGIN = timedelta(seconds=120)
 
 
 @dataclass(slots=True)
@@ -111,9 +109,8 @@ class DatabaseCallDesk:
             raise StreamRefused("token_used")
         if _is_over(call, attempt):
             raise StreamRefused("call_over")
-        longest = timedelta(seconds=self._state.settings.ring_seconds) + _TOKEN_MARGIN
-        since = attempt.answered_at or attempt.dialed_at
-        if since is None or now - since > longest:
+        expires = _token_expires(attempt, self._state.settings)
+        if expires is None or now > expires:
             raise StreamRefused("token_expired")
 
     async def turn(self, brief: CallBrief, turn: Turn) -> None:
@@ -154,7 +151,7 @@ class DatabaseCallDesk:
 
     async def opt_out(self, brief: CallBrief, words: str) -> None:
         """Suppresses the number for every business at once. The words stay in the transcript alone."""
-        source = SuppressionSource.KEYPRESS if words == PRESSED else SuppressionSource.VOICE
+        source = SuppressionSource.KEYPRESS if words.startswith(PRESSED) else SuppressionSource.VOICE
         async with self._state.database.system() as session:
             call, _ = await _locked(session, brief)
             await self._suppress(session, call, source)
@@ -256,6 +253,18 @@ async def _redeemable(session: SystemSession, call_sid: str, token_hash: str) ->
     return call, attempt
 
 
+def _token_expires(attempt: CallAttempt, settings: Settings) -> datetime | None:
+    """`stream_token_seconds` from the answer on, for which machine detection and the carrier's own delays leave enough;
+    while the answer is not known, from the end of the ringing on.
+    """
+    lifetime = timedelta(seconds=settings.stream_token_seconds)
+    if attempt.answered_at is not None:
+        return attempt.answered_at + lifetime
+    if attempt.dialed_at is not None:
+        return attempt.dialed_at + timedelta(seconds=settings.ring_seconds) + lifetime
+    return None
+
+
 def _is_over(call: Call, attempt: CallAttempt) -> bool:
     over = attempt.status in ATTEMPT_ENDED or attempt.status is AttemptStatus.ADMITTED or call.status in ENDED
     return over or call.cancel_requested_at is not None
@@ -299,9 +308,9 @@ def _take_report(session: SystemSession, attempt: CallAttempt, report: CallRepor
     attempt.stream_ended_at = now
     attempt.end_reason = report.end_reason or report.reason.value
     attempt.voice_usage = asdict(report.usage)
+    attempt.talk_metrics = _talk_metrics(report)
     if report.answered_by is not AnsweredBy.UNKNOWN:
         attempt.answered_by = report.answered_by.value
-    latencies = sorted(report.response_latencies_ms)
     data: dict[str, object] = {
         "cause": report.reason,
         "end_reason": report.end_reason,
@@ -313,6 +322,25 @@ def _take_report(session: SystemSession, attempt: CallAttempt, report: CallRepor
         "opted_out": report.opted_out,
         "human_requested": report.human_requested,
         "voicemail": asdict(report.voicemail) if report.voicemail is not None else None,
-        "response_ms_median": latencies[len(latencies) // 2] if latencies else None,
+        "response_ms_median": attempt.talk_metrics["response_ms_p50"],
+        "model_reconnects": report.model_reconnects,
     }
     append_event(session, attempt.call_id, STREAM_FINISHED, data, attempt_id=attempt.id)
+
+
+def _talk_metrics(report: CallReport) -> dict[str, object]:
+    """How the talk went; `*_ms` None where there was nothing to measure."""
+    latencies = sorted(report.response_latencies_ms)
+
+    def percentile(share: float) -> int | None:
+        return latencies[min(len(latencies) - 1, int(share * len(latencies)))] if latencies else None
+
+    return {
+        **asdict(report.talk),
+        "talk_ratio": report.talk.agent_share,
+        "interruptions": report.interruptions,
+        "responses": len(latencies),
+        "response_ms_p50": percentile(0.5),
+        "response_ms_p90": percentile(0.9),
+        "response_ms_max": latencies[-1] if latencies else None,
+    }

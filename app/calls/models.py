@@ -124,6 +124,7 @@ class CallAttempt(SQLModel, table=True):
     carrier_error_code: int | None = None
     sip_response_code: int | None = None
     voice_usage: dict[str, Any] = json_field()
+    talk_metrics: dict[str, Any] = json_field()
 
 
 class CallEvent(SQLModel, table=True):

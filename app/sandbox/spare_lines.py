@@ -1,4 +1,4 @@
-"""Makes the recorded words that the bridge plays without a model: `python -m callwright.app.sandbox.spare_lines FOLDER`.
+"""Makes the words that the bridge plays without a model: `python -m callwright.app.sandbox.spare_lines FOLDER`.
 
 Reads the texts from `call_back.json` in the folder (language -> text) and writes `call_back_<language>.ulaw` beside it.
 The same texts give the same bytes on every machine with the same eSpeak NG.

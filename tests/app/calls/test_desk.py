@@ -19,6 +19,7 @@ from callwright.app.calls.conversation import (
     CallReport,
     EndCause,
     StreamRefused,
+    TalkMetrics,
     VoicemailEvidence,
     VoiceUsage,
 )
@@ -146,13 +147,40 @@ async def test_an_attempt_without_a_token_cannot_be_opened(
         await desk.open(sid_of(1), "")
 
 
-async def test_a_late_token_is_refused(
+async def test_a_token_lives_for_its_time_from_the_answer(
     state: AppState, desk: DatabaseCallDesk, world: World, clock: SettableClock
 ) -> None:
     await live_attempt(state, world)
-    clock.advance(state.settings.ring_seconds + 121)
+    clock.advance(state.settings.stream_token_seconds + 1)
     async with refused("token_expired"):
         await desk.open(sid_of(1), TOKEN)
+    clock.advance(-1)
+    await desk.open(sid_of(1), TOKEN)
+
+
+async def test_while_the_answer_is_not_known_a_token_lives_on_from_the_end_of_the_ringing(
+    state: AppState, desk: DatabaseCallDesk, world: World, clock: SettableClock
+) -> None:
+    attempt = await live_attempt(state, world)
+    async with state.database.system() as session:
+        (await session.get_one(CallAttempt, attempt.id)).answered_at = None
+    clock.advance(state.settings.ring_seconds + state.settings.stream_token_seconds + 1)
+    async with refused("token_expired"):
+        await desk.open(sid_of(1), TOKEN)
+    clock.advance(-1)
+    await desk.open(sid_of(1), TOKEN)
+
+
+async def test_a_ringing_phones_brief_is_that_of_the_talk_and_redeems_nothing(
+    state: AppState, desk: DatabaseCallDesk, world: World
+) -> None:
+    attempt = await live_attempt(state, world)
+    early = await desk.prepare(attempt.id)
+    assert early == await desk.open(sid_of(1), TOKEN)
+    async with refused("call_over"):
+        await desk.prepare(attempt.id)
+    async with refused("attempt_unknown"):
+        await desk.prepare(attempt.call_id)
 
 
 async def test_a_call_that_is_over_or_cancelled_is_refused(
@@ -280,7 +308,12 @@ async def test_finishing_keeps_recording_usage_and_end_once(
     spooled.write_bytes(b"RIFF" * 100)
     evidence = VoicemailEvidence("phrase", 900, 0.9, "leave_a_message")
     report = replace(
-        REPORT, recording=spooled, recording_ms=61_000, voicemail=evidence, response_latencies_ms=(300, 900, 500)
+        REPORT,
+        recording=spooled,
+        recording_ms=61_000,
+        voicemail=evidence,
+        response_latencies_ms=(300, 900, 500),
+        talk=TalkMetrics(agent_ms=30_000, person_ms=10_000, longest_silence_ms=2_100, first_word_ms=900),
     )
     await desk.finished(brief, report)
     await desk.finished(brief, report)
@@ -299,6 +332,18 @@ async def test_finishing_keeps_recording_usage_and_end_once(
     (event,) = await events_of(state, brief.call_id, STREAM_FINISHED)
     assert event.data["cause"] == "agent_ended"
     assert event.data["response_ms_median"] == 500
+    assert attempt.talk_metrics == {
+        "agent_ms": 30_000,
+        "person_ms": 10_000,
+        "longest_silence_ms": 2_100,
+        "first_word_ms": 900,
+        "talk_ratio": 0.75,
+        "interruptions": 0,
+        "responses": 3,
+        "response_ms_p50": 500,
+        "response_ms_p90": 900,
+        "response_ms_max": 900,
+    }
     assert event.data["voicemail"]["phrase"] == "leave_a_message"
 
 

@@ -27,6 +27,7 @@ from callwright.app.recordings.routes import ByteRange, Unsatisfiable, routes, w
 from callwright.app.recordings.store import RecordingStore
 from callwright.app.settings import Settings
 from callwright.app.state import AppState
+from callwright.app.telephony.bridges import BridgeFleet, BridgeRegistry
 from callwright.app.telephony.twilio_carrier import TwilioCarrier
 from tests.conftest import SettableClock
 from tests.world import World
@@ -83,7 +84,8 @@ async def site(
     async with Redis.from_url(settings.redis_url) as redis, running(app) as url, aiohttp.ClientSession() as client:
         public = settings.model_copy(update={"public_url": url})
         carrier = TwilioCarrier(public)
-        app.state.callwright = AppState(public, database, clock, carrier, LiveEvents(redis), store)
+        bridges = BridgeFleet(BridgeRegistry(redis), None, client, public.bridge_stream_url)
+        app.state.callwright = AppState(public, database, clock, carrier, LiveEvents(redis), store, bridges)
         yield Site(app.state.callwright, recording, client)
         await carrier.close()
 

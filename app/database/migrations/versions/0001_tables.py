@@ -394,6 +394,7 @@ def upgrade() -> None:
         sa.Column("carrier_error_code", sa.Integer(), nullable=True),
         sa.Column("sip_response_code", sa.Integer(), nullable=True),
         sa.Column("voice_usage", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column("talk_metrics", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
         sa.ForeignKeyConstraint(
             ["business_id"], ["businesses.id"], name=op.f("fk_call_attempts_business_id_businesses")
         ),
