@@ -207,7 +207,9 @@ class Conversation:
         self._watch_model()
 
     def _response_created(self, event: ev.ResponseCreated) -> None:
-        self._stage.voice.created(event.response_id)
+        unasked = not (self._voicemail.active or self._ending.begun)
+        if self._stage.voice.created(event.response_id, unasked=unasked):
+            self._greeting.settle()  # the talk is under way
         self._model_moved()
 
     def _audio_delta(self, event: ev.AudioDelta) -> None:

@@ -50,6 +50,7 @@ class TurnTaking:
         self._talked_over = not stage.floor_free
         stage.timers.cancel(Timer.STILL_THERE, Timer.GIVE_UP)
         stage.transcript.person_began(item_id, self._beginning())
+        self.frame()  # the meter may know the speech to be long enough already
 
     def speech_stopped(self, item_id: str) -> None:
         stage = self._stage

@@ -93,14 +93,21 @@ class Voice:
     def awaits_tool(self, call_id: str) -> bool:
         return call_id in self._open_tools
 
-    def created(self, response_id: str) -> None:
+    def created(self, response_id: str, *, unasked: bool) -> bool:
+        """A response begins. The session is told not to respond by itself; what a server says all the same, while none
+        of ours is under way, is taken for a reply if `unasked` may be heard. True for such a one.
+        """
         if self._asked is None:
-            return  # not ours: the session never lets the server respond by itself
+            taken = unasked and self.current is None
+            if taken:
+                self.current = Response(response_id, Wish(Purpose.REPLY))
+            return taken
         (_, wish), dead = self._asked, self._asked_dead
         self._asked, self._asked_dead = None, False
         self.current = Response(response_id, wish, dead)
         if dead:
             self._out.append(CancelResponse(response_id))
+        return False
 
     def living(self, response_id: str) -> Response | None:
         """The response if it is the current one and not cut off; what belongs to any other must be dropped."""

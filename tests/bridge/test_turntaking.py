@@ -247,3 +247,37 @@ def test_words_that_come_before_their_audio_are_kept(bench: Bench) -> None:
     bench.quiet(1_000)
     bench.hang_up_now()
     assert bench.turns()[-1].text == "one two"
+
+
+def test_a_server_that_responds_by_itself_is_heard() -> None:
+    bench = Bench()
+    bench.tell(ev.ModelReady())
+    bench.noise(400)
+    bench.tell(ev.ResponseCreated("unasked"))
+    bench.says("I am here.", 2_000, response="unasked")
+    bench.tell(ev.ResponseDone("unasked", "completed", VoiceUsage(), ()))
+    assert len(bench.all(act.Play)) == 10
+    bench.quiet(2_100)
+    assert [turn.text for turn in bench.turns() if turn.speaker == "agent"] == ["I am here."]
+    bench.noise(20_000)  # no answering machine's monologue: the talk was under way
+    assert bench.all(act.ClaimVoicemail) == []
+
+
+def test_nobody_talks_into_a_goodbye(bench: Bench) -> None:
+    bench.person("Stop calling me.")
+    bench.quiet(7_000)
+    bench.begins_response()
+    before = len(bench.all(act.Play))
+    bench.ends_response()
+    bench.tell(ev.ResponseCreated("unasked"))
+    bench.says("One more thing.", 400, response="unasked")
+    assert len(bench.all(act.Play)) == before
+
+
+def test_speech_that_was_long_when_the_model_noticed_it_cuts_at_once(bench: Bench) -> None:
+    bench.person("What does it cost?")
+    bench.answers("It depends on the size of the roof.", 4_000)
+    bench.noise(600)
+    assert bench.all(act.ClearPhone) == []
+    bench.tell(ev.SpeechStarted("long"))
+    assert len(bench.all(act.ClearPhone)) == 1
