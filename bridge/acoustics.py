@@ -13,10 +13,11 @@ _QUIET_BYTES = bytes(byte for byte in range(256) if _MAGNITUDES[byte] < _LOUD)
 _LOUD_SHARE = 8  # one sample in eight: clicks do not count, voiced sounds do
 
 # Where the line itself is as loud as that, speech has to stand out from it by 7 dB.
+_SILENCE = b"\xff\x7f"
 _STEP = 32
 _LEVELS = bytes(min(255, round(magnitude) // _STEP) for magnitude in _MAGNITUDES)
 _ABOVE_NOISE = 2.2
-_LOUDEST_NOISE = 1_000 / _STEP  # mean magnitude, -30 dBFS; what never falls below is no noise, it is somebody
+_LOUDEST_NOISE = 900 / _STEP  # mean magnitude, -31 dBFS; what never falls below is no noise, it is somebody
 _NOISY_SHARE = 24  # fewer loud samples than one in so many are not worth measuring
 _WINDOW_MS = 2_000  # the noise is the least level of the last two to four seconds
 
@@ -30,6 +31,7 @@ class Acoustics:
 
     __slots__ = (
         "_beeps",
+        "_heard",
         "_history",
         "_monologue_from",
         "_noise",
@@ -49,6 +51,7 @@ class Acoustics:
         self._history: deque[tuple[int, tuple[int, int, int, int]]] = deque(maxlen=_HISTORY)
         self._noise = self._noise_before = _LOUDEST_NOISE
         self._window_until = _WINDOW_MS
+        self._heard = False
 
     @property
     def run_from_ms(self) -> int:
@@ -93,7 +96,10 @@ class Acoustics:
         if at_ms >= self._window_until:
             self._noise_before, self._noise = self._noise, _LOUDEST_NOISE
             self._window_until = at_ms + _WINDOW_MS
-        self._noise = min(self._noise, level)
+        # Nothing is known of the line from the digital silence before it is through.
+        if loud or self._heard or audio.translate(None, _SILENCE):
+            self._heard = True
+            self._noise = min(self._noise, level)
         return level >= _ABOVE_NOISE * min(self._noise, self._noise_before)
 
     def _voiced(self, length: int, at_ms: int, tones: bool) -> None:

@@ -9,9 +9,10 @@ from typing import Any
 
 from callwright.app.calls.conversation import AnsweredBy, CallBrief, CallReport, EndCause
 from callwright.bridge import events as ev
-from callwright.bridge.actions import Action, CommitSpeech, Finish, HearOut, PlaysLate, Purpose, SetRecording, TellModel
+from callwright.bridge.actions import Action, CommitSpeech, Finish, HearOut, PlaysLate, Purpose, SetRecording
 from callwright.bridge.ending import Ending
 from callwright.bridge.greeting import Greeting, Verdict
+from callwright.bridge.keypad import Keypad
 from callwright.bridge.reconnect import Reconnection
 from callwright.bridge.spare import SpareLine
 from callwright.bridge.stage import Stage
@@ -25,7 +26,6 @@ OptOutTest = Callable[[str, str], bool]  # (words, language) -> the person wants
 
 _MODEL_OPENING_MS = 4_000
 _MODEL_SILENT_MS = 5_000  # without any sign of the response that is owed
-_FAREWELL_ON_DIGIT_MS = 8_000
 _FAILURES = 3  # responses in a row that failed before the call is given up
 _NOTHING: tuple[Action, ...] = ()
 
@@ -42,6 +42,7 @@ class Conversation:
         self._greeting = Greeting(stage)
         self._turns = TurnTaking(stage, self._greeting, self._ending)
         self._voicemail = Voicemail(stage, self._ending)
+        self._keypad = Keypad(stage, self._greeting, self._ending)
         self._tools = Tools(stage, self._ending)
         self._model = Reconnection(stage, self._turns, self._greeting, self._voicemail, self._ending, spare)
         self._recording = brief.record
@@ -133,21 +134,8 @@ class Conversation:
     def _digit(self, event: ev.DigitPressed) -> None:
         stage = self._stage
         stage.note("digit.pressed", digit=event.digit)
-        if event.digit not in ("9", "0") or self._voicemail.active:
-            return
-        if event.digit == "9":
-            stage.opt_out("pressed 9")
-            if not self._ending.begun:
-                stage.cut_off()
-                self._ending.say(stage.brief.goodbye_line, EndCause.OPTED_OUT, "do_not_call")
-            return
-        stage.request_human("pressed 0")
-        if not self._ending.begun:
-            stage.cut_off()
-            self._greeting.settle(AnsweredBy.HUMAN)
-            stage.out.append(TellModel("I pressed 0: I would like to speak to a human."))
-            stage.voice.say(Purpose.REPLY)
-            stage.timers.set(Timer.FAREWELL, stage.at_ms + _FAREWELL_ON_DIGIT_MS)
+        if not self._voicemail.active:
+            self._keypad.pressed(event.digit)
 
     def _phone_gone(self, event: ev.PhoneGone) -> None:
         stage = self._stage
@@ -200,7 +188,9 @@ class Conversation:
             stage.publish(turn)
             if self._greeting.watching and self._gone is None:
                 self._judge(self._greeting.words(turn.text))
-            if not self._voicemail.active and self._is_opt_out(turn.text, stage.brief.language):
+            if self._voicemail.active:
+                self._voicemail.words(turn.text)
+            elif self._is_opt_out(turn.text, stage.brief.language):
                 stage.opt_out(turn.text)
         if self._gone is not None and not stage.transcript.unheard:
             self._finish(self._gone)
@@ -302,7 +292,7 @@ class Conversation:
             return
         stage = self._stage
         if verdict.evidence is not None:
-            self._voicemail.begin(verdict.evidence)
+            self._voicemail.begin(verdict.evidence, takes_message=verdict.takes_message)
         elif verdict.answered_by is AnsweredBy.SCREENING:
             stage.cut_off()
             stage.voice.say(Purpose.SCREENING, stage.brief.screening_line)
@@ -343,6 +333,8 @@ class Conversation:
             self._turns.quiet()
         elif timer is Timer.FAREWELL:
             self._farewell()
+        elif timer is Timer.GIVE_UP and (verdict := self._greeting.no_reply()) is not None:
+            self._judge(verdict)
         elif not self._ending.begun:
             self._turns.timer(timer)
         self._watch_model()

@@ -24,6 +24,13 @@ class Ending:
         if self._begin(cause, end_reason):
             self._stage.voice.say(purpose, words)
 
+    def say_again(self, words: str, *, purpose: Purpose) -> None:
+        """Begins the last words anew."""
+        if not self.hung_up:
+            self._stage.cut_off()
+            self._stage.voice.say(purpose, words)
+            self._stage.timers.set(Timer.GOODBYE, self._stage.at_ms + _FIRST_WORD_MS)
+
     def let_finish(self, cause: EndCause, end_reason: str | None) -> None:
         """Ends the call after what the agent is saying now."""
         if self._begin(cause, end_reason):

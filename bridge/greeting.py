@@ -8,7 +8,7 @@ product's
 from dataclasses import dataclass
 from enum import StrEnum
 
-from callwright.app.calls.conversation import AnsweredBy, VoicemailEvidence
+from callwright.app.calls.conversation import AnsweredBy, MachineSignal, VoicemailEvidence
 from callwright.bridge.phrases import Machine, is_holding, match_machine
 from callwright.bridge.stage import Stage
 from callwright.bridge.timers import Timer
@@ -18,6 +18,7 @@ END_SILENCE_MS = 500
 MONOLOGUE_MS = 15_000
 _DECIDE_MS = 2_000  # a transcript comes 0.3-1 s after the speech; later than this it will not come
 _ONSET_MS = 60  # less is a click
+_ENOUGH = 0.7  # confidence at which a machine is assumed
 _WATCH_MS = 60_000  # a greeting is over by then, whoever speaks
 
 
@@ -36,6 +37,7 @@ class Verdict:
 
     answered_by: AnsweredBy
     evidence: VoicemailEvidence | None = None
+    takes_message: bool = True
 
 
 class Greeting:
@@ -46,6 +48,8 @@ class Greeting:
         self._latest: str | None = None  # of the utterance being judged
         self._screened = False
         self._exchanges = 0
+        self._signs: VoicemailEvidence | None = None  # of a machine, so far
+        self._beep_ms: int | None = None  # the last beep judged
         self.phase = Phase.HELLO
         self.answered_by = AnsweredBy.UNKNOWN
 
@@ -103,11 +107,14 @@ class Greeting:
         if stage.opening_heard:
             return None
         if acoustics.monologue_ms >= MONOLOGUE_MS:
-            return self._machine(VoicemailEvidence("monologue", at_ms, 0.8))
+            return self._sign("monologue", 0.8)
         beep = acoustics.beep_ended_ms
-        # After a mere hello it is somebody's kitchen: a greeting is longer than that.
-        if beep is not None and acoustics.last_voiced_ms - self._utterance_from > SHORT_SPEECH_MS:
-            return self._machine(VoicemailEvidence("beep", at_ms, 0.9))
+        if beep != self._beep_ms:
+            self._beep_ms = beep
+            # After a mere hello it may be somebody's kitchen: a greeting is longer than that.
+            long = acoustics.last_voiced_ms - self._utterance_from > SHORT_SPEECH_MS
+            if (verdict := self._sign("beep", 0.9 if long else 0.6)) is not None:
+                return verdict
         if self.phase is Phase.FIRST:
             return self._first_over() if acoustics.silence_ms(at_ms) >= END_SILENCE_MS else None
         if self.phase is Phase.DECIDING and not acoustics.silence_ms(at_ms):
@@ -121,13 +128,19 @@ class Greeting:
         self._words = f"{self._words} {text}"
         self._latest = text
         found = match_machine(text) or match_machine(self._words)
-        if found is not None and found[0] is Machine.VOICEMAIL:
-            return self._machine(VoicemailEvidence("phrase", self._stage.at_ms, 0.95, found[1]))
+        if found is not None and found[0] is not Machine.SCREENING:
+            return self._sign("phrase", 0.95, found[1], takes_message=found[0] is Machine.VOICEMAIL)
         if found is not None and not self._screened:
             self._screened = True
+            self._signs = None
             self._words = ""
             return self._screening()
         return self._decide() if self.phase is Phase.DECIDING else None
+
+    def no_reply(self) -> Verdict | None:
+        """Whoever answered has said nothing since our opening, also when asked: with other signs, a machine."""
+        concerns = self.watching and not self._exchanges and not self._screened
+        return self._sign("no_reply", 0.5) if concerns else None
 
     def timer(self, timer: Timer) -> Verdict | None:
         if timer is Timer.HELLO and self.phase is Phase.HELLO:
@@ -141,7 +154,8 @@ class Greeting:
             return self._person()
         self.phase = Phase.DECIDING
         self._stage.timers.set(Timer.DECIDE, self._stage.at_ms + _DECIDE_MS)
-        return self._decide()  # its words may have been faster than its silence
+        # Its words may have been faster than its silence.
+        return (None if self._screened else self._sign("long_greeting", 0.45)) or self._decide()
 
     def _decide(self) -> Verdict | None:
         """By the words of the utterance, once none of it is still to come; a voicemail's would have decided already."""
@@ -160,9 +174,16 @@ class Greeting:
         self._stage.note("human.detected")
         return Verdict(AnsweredBy.HUMAN)
 
-    def _machine(self, evidence: VoicemailEvidence) -> Verdict:
+    def _sign(
+        self, signal: MachineSignal, confidence: float, phrase: str | None = None, *, takes_message: bool = True
+    ) -> Verdict | None:
+        """One more sign of a machine: the verdict once they suffice together."""
+        sign = VoicemailEvidence(signal, self._stage.at_ms, confidence, phrase)
+        self._signs = sign if self._signs is None else self._signs.joined_by(sign)
+        if self._signs.confidence < _ENOUGH:
+            return None
         self.settle(AnsweredBy.VOICEMAIL)
-        return Verdict(AnsweredBy.VOICEMAIL, evidence)
+        return Verdict(AnsweredBy.VOICEMAIL, self._signs, takes_message)
 
     def _screening(self) -> Verdict:
         self.answered_by = AnsweredBy.SCREENING

@@ -9,6 +9,7 @@ from enum import StrEnum
 
 class Machine(StrEnum):
     VOICEMAIL = "voicemail"
+    UNREACHABLE = "unreachable"  # a machine that takes no message
     SCREENING = "screening"
 
 
@@ -25,6 +26,40 @@ _SCREENING = {
     ),
     "google_assistant": r"\bgoogle (?:assistant|voice)\b.{0,60}\b(?:call|name|person)",
     "diga_su_nombre": r"\b(?:diga|indique|grabe) su nombre\b.{0,40}\b(?:motivo|razon|llamada|llama)\b",
+}
+_UNREACHABLE = {
+    "mailbox_full": (
+        r"\b(?:mail ?box|voice ?mail(?: box)?|inbox)(?: \w+){0,4} (?:is|'s) (?:currently )?full\b"
+        r"|\b(?:can ?not|can'?t|unable to|not able to|not) (?:currently )?(?:accept|record)(?:ing)?"
+        r" (?:any |new |more |additional )*messages\b"
+    ),
+    "not_set_up": (
+        r"\b(?:voice ?mail(?: box)?|mail ?box)(?: \w+){0,6} (?:has not|hasn'?t|is not|isn'?t|have not)"
+        r" (?:yet )?(?:been )?(?:set ?up|initialized|activated|available)\b"
+    ),
+    "no_such_number": (
+        r"\b(?:number|line)(?: \w+){0,6} (?:(?:has been|is) (?:\w+ )?(?:disconnected|changed|unassigned)"
+        r"|is (?:not|no longer) (?:in service|a working number|working|valid|assigned|in use)|is (?:an )?invalid)\b"
+    ),
+    "cannot_be_completed": (
+        r"\b(?:your )?calls? (?:can ?not|can'?t|could not) be (?:completed|connected)\b"
+        r"|\ball circuits are (?:currently |now )?busy\b"
+    ),
+    "not_accepting_calls": (
+        r"\b(?:is|are) not (?:currently )?(?:accepting|receiving|able to receive) (?:\w+ )?calls\b"
+        r"|\bdoes not (?:have|subscribe to) (?:a )?(?:voice ?mail|this service)\b"
+    ),
+    "buzon_lleno": (
+        r"\bbuzon(?: \w+){0,4} (?:esta )?llen[oa]\b|\bno (?:puede|acepta) (?:\w+ )?(?:mas |nuevos )*mensajes\b"
+    ),
+    "buzon_sin_activar": (
+        r"\bbuzon(?: \w+){0,5} no (?:ha sido|esta|se ha) (?:\w+ )?(?:activado|configurado|habilitado)\b"
+    ),
+    "numero_inexistente": (
+        r"\bnumero(?: \w+){0,6} (?:no existe|no esta (?:en servicio|asignado)|(?:se encuentra |esta )?"
+        r"(?:fuera de servicio|desconectado)|ha (?:sido )?cambiado|no corresponde)\b"
+    ),
+    "no_se_completa": r"\bllamada no (?:puede|pudo|se puede) (?:ser )?(?:completad|complet|realizad|establec)\w*",
 }
 _VOICEMAIL = {
     "leave_a_message": (
@@ -47,6 +82,10 @@ _VOICEMAIL = {
         r"|tone)\b"
     ),
     "get_back": r"\b(?:i'?ll|we'?ll|i will|we will) (?:get back to you|return your call)\b.{0,40}\bas soon as\b",
+    "carrier_not_available": (
+        r"\b(?:number|person|party|customer|subscriber|user) you(?: \w+){0,6} (?:is|are) (?:currently |temporarily )?"
+        r"(?:not available|unavailable|not reachable|unable to (?:take|receive)|switched off|turned off)\b"
+    ),
     "subscriber": (
         r"\b(?:wireless customer|the (?:person|party|subscriber|customer|google subscriber) you (?:are|have"
         r"|'?re) (?:calling|called|dialed|trying))\b"
@@ -58,20 +97,26 @@ _VOICEMAIL = {
     "deje_su_mensaje": r"\b(?:dej[ea]\w*|grab[ea]\w*) (?:su|tu|un|el|me) ?(?:un )?(?:mensaje|recado|nombre)\b",
     "despues_del_tono": r"\b(?:despues|luego) (?:de oir )?(?:del|de la|el|de el) (?:tono|senal|bip)\b",
     "buzon": r"\bbuzon (?:de voz|de mensajes)\b",
+    "abonado": (
+        r"\b(?:numero|abonado|usuario|cliente|persona)(?: \w+){0,8} (?:no (?:esta|se encuentra) disponible"
+        r"|(?:esta |se encuentra )?(?:apagado|fuera de (?:cobertura|servicio temporal)))\b"
+    ),
+    "buzon_automatico": r"\b(?:sistema|servicio) de mensajes\b|\bcorreo de voz\b|\bcontestador automatico\b",
     "no_disponible": (
         r"\bno (?:esta disponible|se encuentra disponible|puedo (?:atender|contestar)|podemos (?:atender"
         r"|contestar))\b"
     ),
 }
 _TABLES = (
+    (Machine.UNREACHABLE, tuple((name, re.compile(pattern)) for name, pattern in _UNREACHABLE.items())),
     (Machine.SCREENING, tuple((name, re.compile(pattern)) for name, pattern in _SCREENING.items())),
     (Machine.VOICEMAIL, tuple((name, re.compile(pattern)) for name, pattern in _VOICEMAIL.items())),
 )
 
 
 def match_machine(text: str) -> tuple[Machine, str] | None:
-    """The kind of machine that speaks so, and the name of the phrase; None when nothing tells. Screening wins over
-    voicemail.
+    """The kind of machine that speaks so, and the name of the phrase; None when nothing tells. That no message is
+    possible wins over screening, and that over voicemail.
     """
     folded = unicodedata.normalize("NFKD", text.lower().replace("\N{RIGHT SINGLE QUOTATION MARK}", "'"))
     plain = " ".join(re.sub(r"[^\w' ]+", " ", "".join(c for c in folded if not unicodedata.combining(c))).split())

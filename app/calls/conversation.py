@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal, Protocol
 from uuid import UUID
 
@@ -43,6 +44,18 @@ class EndCause(StrEnum):
     BRIDGE_FAILED = "bridge_failed"
 
 
+class DigitAction(StrEnum):
+    """What a key means that the person presses."""
+
+    OPT_OUT = "opt_out"
+    HUMAN = "human"
+    GOODBYE = "goodbye"
+    ANSWER = "answer"  # the model is told which key, as if the person had said it
+
+
+USUAL_DIGITS: Mapping[str, DigitAction] = MappingProxyType({"9": DigitAction.OPT_OUT, "0": DigitAction.HUMAN})
+
+
 class AnsweredBy(StrEnum):
     UNKNOWN = "unknown"
     HUMAN = "human"
@@ -70,6 +83,7 @@ class CallBrief:
     max_seconds: int = 300
     wrap_up_seconds: int = 270
     record: bool = True  # from the start; may be stopped and resumed during the call
+    digits: Mapping[str, DigitAction] = field(default_factory=lambda: USUAL_DIGITS)
     hello_wait_ms: int = 2_500  # how long the person may take to say hello before the agent speaks first
 
 
@@ -116,14 +130,35 @@ class VoiceUsage:
         )
 
 
+MachineSignal = Literal["phrase", "monologue", "beep", "long_greeting", "no_reply"]
+
+
 @dataclass(frozen=True, slots=True)
 class VoicemailEvidence:
-    """Why a machine was assumed. `confidence` is 0..1, a judgement per signal, not a measured probability."""
+    """Why a machine was assumed: the strongest signal, and what else told so.
 
-    signal: Literal["phrase", "monologue", "beep"]
+    `confidence` is 0..1: each signal's is a judgement, not a measured probability; together they are joined as
+    independent ones.
+    """
+
+    signal: MachineSignal
     at_ms: int
     confidence: float
     phrase: str | None = None  # the pattern's name, not the words spoken
+    also: tuple[MachineSignal, ...] = ()
+
+    def joined_by(self, other: "VoicemailEvidence") -> "VoicemailEvidence":
+        """With one more signal; one that was there already adds nothing."""
+        if other.signal in (self.signal, *self.also):
+            return self
+        first, second = (self, other) if self.confidence >= other.confidence else (other, self)
+        return VoicemailEvidence(
+            first.signal,
+            other.at_ms,
+            round(1 - (1 - self.confidence) * (1 - other.confidence), 3),
+            self.phrase or other.phrase,
+            (*first.also, second.signal, *second.also),
+        )
 
 
 @dataclass(frozen=True, slots=True)

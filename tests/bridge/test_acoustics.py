@@ -55,7 +55,7 @@ def test_a_beep_is_heard_and_its_end_is_known(hertz: float, level: int, frame_ms
 def test_vowels_are_no_beeps(pitch: float) -> None:
     for seed in range(6):
         acoustics = Acoustics()
-        at_ms = feed(acoustics, SILENCE * 10 + vowel(600, pitch, seed), 0)
+        at_ms = feed(acoustics, hiss(200, 30) + vowel(600, pitch, seed), 0)
         feed(acoustics, SILENCE * 20, at_ms)
         assert acoustics.beep_ended_ms is None
         assert acoustics.run_voiced_ms >= 400
@@ -83,9 +83,22 @@ def test_speech_is_measured_across_short_gaps_and_anew_after_long_ones() -> None
     assert acoustics.monologue_ms == at_ms - 1_000
 
 
-def test_quiet_noise_is_silence() -> None:
+def hiss(ms: int, level: int) -> bytes:
     generator = random.Random(5)
-    hiss = bytes(mulaw(generator.randint(-250, 250)) for _ in range(8_000))
+    return bytes(mulaw(generator.randint(-level, level)) for _ in range(ms * 8))
+
+
+def test_quiet_noise_is_silence() -> None:
     acoustics = Acoustics()
-    feed(acoustics, hiss, 0)
+    feed(acoustics, hiss(1_000, 250), 0)
     assert acoustics.run_voiced_ms == 0
+
+
+def test_loud_noise_is_silence_too_and_speech_over_it_is_not() -> None:
+    acoustics = Acoustics()
+    at_ms = feed(acoustics, SILENCE * 10 + hiss(2_000, 1_200), 0)
+    assert acoustics.run_voiced_ms == 0
+    at_ms = feed(acoustics, SPEECH * 20, at_ms)
+    assert (acoustics.run_voiced_ms, acoustics.run_from_ms) == (400, at_ms - 400)
+    feed(acoustics, hiss(1_000, 1_200), at_ms)
+    assert acoustics.last_voiced_ms == at_ms
