@@ -27,8 +27,9 @@ from callwright.app.calls.conversation import AnsweredBy, CallBrief, CallReport,
 from callwright.app.calls.finish import summarise_when_complete
 from callwright.app.calls.lifecycle import ATTEMPT_ENDED, ENDED, AttemptStatus
 from callwright.app.calls.locks import lock_attempt
-from callwright.app.calls.models import Call, CallAttempt, CallEvent, Speaker, TranscriptTurn
+from callwright.app.calls.models import Call, CallAttempt, CallEvent
 from callwright.app.calls.progress import append_event
+from callwright.app.calls.scribe import Entry, Scribe
 from callwright.app.compliance.models import SuppressionSource
 from callwright.app.compliance.suppress import suppress_number
 from callwright.app.costs.metering import ReasoningUsage, meter, reasoning_items, voice_items
@@ -68,6 +69,7 @@ class DatabaseCallDesk:
         self._claude: AsyncAnthropic = claude_client(state.settings)
         self._rates = Rates()
         self._talks: dict[UUID, _Talk] = {}
+        self._scribe = Scribe(state.database)
 
     async def close(self) -> None:
         await self._claude.close()
@@ -116,25 +118,19 @@ class DatabaseCallDesk:
     async def turn(self, brief: CallBrief, turn: Turn) -> None:
         """Stores the turn, or its later and better version."""
         said = {
-            "speaker": Speaker(turn.speaker),
+            "index": turn.index,
+            "speaker": turn.speaker,
             "text": turn.text.replace("\0", ""),
             "start_ms": turn.start_ms,
             "end_ms": turn.end_ms,
             "interrupted": turn.interrupted,
         }
-        place = {"call_id": brief.call_id, "attempt_id": brief.attempt_id, "index": turn.index}
-        async with self._state.database.system() as session:
-            row = insert(TranscriptTurn).values(id=new_id(), **place, **said)
-            await session.execute(row.on_conflict_do_update(index_elements=["attempt_id", "index"], set_=said))
-            data = {"index": turn.index, "speaker": turn.speaker}
-            await _append_once(session, brief, "transcript.turn", data)
-            # Also an unchanged event may tell of a changed text.
-            session.touched.add(brief.call_id)
+        data = {"index": turn.index, "speaker": turn.speaker}
+        await self._scribe.write(Entry(brief.call_id, brief.attempt_id, "transcript.turn", data, said))
 
     async def event(self, brief: CallBrief, kind: str, at_ms: int, data: Mapping[str, object]) -> None:
         """Adds to the timeline; the same event of the same moment is kept once."""
-        async with self._state.database.system() as session:
-            await _append_once(session, brief, kind, {**data, "at_ms": at_ms})
+        await self._scribe.write(Entry(brief.call_id, brief.attempt_id, kind, {**data, "at_ms": at_ms}))
 
     async def claim_voicemail(self, brief: CallBrief) -> bool:
         """True for the one attempt that may leave the message. A claim whose answer got lost stays: none beats two."""

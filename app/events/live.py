@@ -31,8 +31,10 @@ class LiveEvents:
         """Hints that these calls changed. Never raises: subscribers also look every `POLL_SECONDS`."""
         try:
             async with asyncio.timeout(PUBLISH_SECONDS):
-                for call_id in call_ids:
-                    await self.redis.publish(channel_of(call_id), b"")
+                async with self.redis.pipeline(transaction=False) as pipeline:
+                    for call_id in call_ids:
+                        pipeline.publish(channel_of(call_id), b"")
+                    await pipeline.execute()
         except (RedisError, OSError, TimeoutError) as error:
             log.warning("live.publish_failed", error=type(error).__name__, calls=len(call_ids))
 
