@@ -52,6 +52,7 @@ class Reconnection:
         if self._ending.hung_up or stage.timers.armed(Timer.REOPEN):
             return
         stage.note("model.lost", detail=detail)
+        stage.timers.cancel(Timer.MODEL_STALL)
         if not self.down:
             self.down, self._cause = True, cause
             self._drop_session()
@@ -110,7 +111,6 @@ class Reconnection:
     def _drop_session(self) -> None:
         """What the lost session had begun is ended as far as it came, and what is owed is kept in mind."""
         stage = self._stage
-        stage.timers.cancel(Timer.MODEL_STALL)
         stage.orphans = stage.playout.responses
         broken = stage.voice.lost()
         unheard = self._unheard_from()

@@ -98,7 +98,7 @@ class Voice:
         of ours is under way, is taken for a reply if `unasked` may be heard. True for such a one.
         """
         if self._asked is None:
-            taken = unasked and self.current is None
+            taken = unasked and self.is_ready and self.current is None
             if taken:
                 self.current = Response(response_id, Wish(Purpose.REPLY))
             return taken

@@ -35,6 +35,8 @@ class Orders(RuleBasedStateMachine):
         self.marks = ["0:1", "junk"]
         self.responses = ["never-made"]
         self.cancelled: set[str] = set()
+        self.lost: set[str] = set()  # responses of sessions that are gone
+        self.session = True  # the shell has one, ready or not
         self.tool_ids = 0
         self.take(self.conversation.begin())
 
@@ -46,16 +48,19 @@ class Orders(RuleBasedStateMachine):
         for action in new:
             assert not any(isinstance(old, act.Finish) for old in self.actions), "something followed the finish"
             self.actions.append(action)
+            self.session |= isinstance(action, act.OpenModel)
             self.check(action)
 
     def check(self, action: act.Action) -> None:
         if isinstance(action, act.TruncateItem):
             assert 0 <= action.audio_end_ms <= self.received[action.item_id] // 8
+            assert action.item_id.partition("/")[0] not in self.lost, "truncated what the new session never said"
         elif isinstance(action, act.CancelResponse):
+            assert action.response_id not in self.lost, "cancelled what the new session never began"
             assert action.response_id not in self.cancelled, "cancelled twice"
             self.cancelled.add(action.response_id)
         elif isinstance(action, act.Play):
-            assert action.response_id not in self.cancelled, "audio of a dead response"
+            assert action.response_id not in self.cancelled | self.lost, "audio of a dead response"
             self.marks += [action.mark] if action.lead is None else [action.lead, action.mark]
 
     @rule(frames=st.integers(1, 80), loud=st.booleans())
@@ -69,6 +74,7 @@ class Orders(RuleBasedStateMachine):
     def mark(self, number: int) -> None:
         self.tell(ev.MarkReached(self.marks[-1 - number % len(self.marks)]))
 
+    @precondition(lambda self: self.session)
     @rule()
     def ready(self) -> None:
         self.tell(ev.ModelReady())
@@ -89,6 +95,7 @@ class Orders(RuleBasedStateMachine):
     def transcribed(self, item: str, text: str) -> None:
         self.tell(ev.Transcribed(item, text, VoiceUsage()))
 
+    @precondition(lambda self: self.session)
     @rule()
     def created(self) -> None:
         self.responses.append(f"resp-{len(self.responses)}")
@@ -125,6 +132,7 @@ class Orders(RuleBasedStateMachine):
     def guided(self, advice: str | None) -> None:
         self.tell(ev.GuidanceGiven(f"call-{self.tool_ids}", advice))
 
+    @precondition(lambda self: self.count(act.ClaimVoicemail))
     @rule(granted=st.booleans())
     def claimed(self, granted: bool) -> None:
         self.tell(ev.VoicemailClaimed(granted))
@@ -139,9 +147,20 @@ class Orders(RuleBasedStateMachine):
         self.tell(ev.ModelError(code, asked[-1] if asked else None))
 
     @precondition(lambda self: self.at_ms > 20_000)
-    @rule(event=st.sampled_from([ev.ModelLost("x"), ev.PhoneGone(True), ev.PhoneGone(False), ev.ShuttingDown()]))
+    @rule(event=st.sampled_from([ev.PhoneGone(True), ev.PhoneGone(False), ev.ShuttingDown()]))
     def something_goes(self, event: ev.Event) -> None:
         self.tell(event)
+
+    @precondition(lambda self: self.session)
+    @rule(why=st.sampled_from([ev.ModelLost("disconnected"), ev.ModelError("session_expired", None)]))
+    def model_goes(self, why: ev.Event) -> None:
+        self.session = False
+        self.lost |= set(self.responses)
+        self.tell(why)
+
+    @rule(on=st.booleans())
+    def recording(self, on: bool) -> None:
+        self.tell(ev.RecordingWanted(on))
 
     @rule()
     def hearing_over(self) -> None:
@@ -154,6 +173,20 @@ class Orders(RuleBasedStateMachine):
     def once_is_enough(self) -> None:
         for kind in (act.HangUp, act.Finish, act.ClaimVoicemail, act.OptOut, act.RequestHuman, act.HearOut):
             assert self.count(kind) <= 1, kind
+
+    @invariant()
+    def sessions_are_bounded_and_know_what_was_heard(self) -> None:
+        assert self.count(act.OpenModel) <= 3
+        for number, action in enumerate(self.actions):
+            if isinstance(action, act.OpenModel):
+                before = [a.turn.index for a in self.actions[:number] if isinstance(a, act.PublishTurn)]
+                assert set(before) <= {turn.index for turn in action.turns}
+                assert 0 <= action.from_ms <= self.at_ms
+
+    @invariant()
+    def recording_only_changes(self) -> None:
+        changes = [action.on for action in self.actions if isinstance(action, act.SetRecording)]
+        assert all(one is not other for one, other in zip([BRIEF.record, *changes], changes, strict=False))
 
     @invariant()
     def no_message_without_a_claim(self) -> None:
