@@ -11,7 +11,9 @@ import pytest
 
 
 @pytest.mark.timeout(300)
-def test_the_demo_ends_with_a_finished_recorded_call(tmp_path: Path) -> None:
+def test_the_demo_ends_with_a_finished_recorded_call(store_dir: Path) -> None:
+    folder = store_dir / "demo"
+    folder.mkdir()
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith(("CALLWRIGHT_", "DATABASE_"))
     }
@@ -19,7 +21,7 @@ def test_the_demo_ends_with_a_finished_recorded_call(tmp_path: Path) -> None:
     environment |= {"OPENAI_API_KEY": "sk-real", "ANTHROPIC_API_KEY": "real", "TWILIO_AUTH_TOKEN": "real"}
     done = subprocess.run(
         [sys.executable, "-m", "callwright.app.cli", "demo", "--json", "--speed", "4"],
-        cwd=tmp_path,
+        cwd=folder,
         env=environment,
         capture_output=True,
         text=True,
