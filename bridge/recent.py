@@ -3,11 +3,11 @@
 from callwright.bridge.playout import BYTES_PER_MS
 
 _KEPT = 4_000 * BYTES_PER_MS
-_TRIM_AT = 2 * _KEPT
+_TRIM_AT = _KEPT + 200 * BYTES_PER_MS
 
 
 class Recent:
-    """Between 4 and 8 s of mu-law audio: at most 64 kB a call."""
+    """The last 4 s of mu-law audio: 34 kB a call."""
 
     __slots__ = ("_audio", "_end_ms")
 
