@@ -169,6 +169,7 @@ class Call:
         self._perform(self._conversation.begin())
         warm = self._host.prepared(brief.attempt_id)
         self._host.metrics.pick_up(warm=warm is not None)
+        self._log.info("call_opened", warm=warm is not None)
         self._take(ModelSession(services, brief) if warm is None else warm, brief)
 
     def _refuse(self, reason: str) -> None:

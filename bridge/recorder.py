@@ -93,12 +93,10 @@ class Recorder:
         self._right = deque((at + shift if at >= self._burst else at, audio) for at, audio in self._right)
         self._right_end += shift
 
-    def skip(self, to_ms: int) -> None:
-        """Before anything else: what was before is silence, of which no more than a block is held."""
-        while self._base < (end := to_ms * _SAMPLES_PER_MS):
-            length = min(_BLOCK, end - self._base)
-            self._base += length
-            self._sink(bytes((_SILENCE,)) * 2 * length)
+    def skip(self, to_ms: int) -> int:
+        """Before anything else: the recording begins at `to_ms`. Returns the bytes of silence that belong before it."""
+        self._base = to_ms * _SAMPLES_PER_MS
+        return 2 * self._base
 
     def mute(self, at_ms: int, *, on: bool) -> None:
         """From `at_ms` on both channels are silent, whatever comes, or (`on` false) are kept again."""
@@ -178,6 +176,10 @@ class SpoolFile:
             return
         owed, self._owed = self._owed, 0
         self._submit(lambda: self._append(owed, block))
+
+    def silence(self, size: int) -> None:
+        """Bytes of silence, to be written with the next block."""
+        self._owed += size
 
     def close(self) -> Future[Path]:
         """Ends the file; the future brings its path, or the disk's error."""

@@ -31,7 +31,7 @@ class Tape:
         elif on:
             self._spool = SpoolFile(self._path, self._disk)
             self._recorder = Recorder(self._spool.write)
-            self._recorder.skip(at_ms)
+            self._spool.silence(self._recorder.skip(at_ms))
 
     def person(self, start_ms: int, audio: bytes) -> None:
         if self._recorder is not None:
