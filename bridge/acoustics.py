@@ -87,6 +87,9 @@ class Acoustics:
             if tone_from_ms is not None:
                 self._take_back(tone_from_ms)
                 voiced = False
+        elif self._history:
+            self._history.clear()
+            self._beeps.rest()
         if self._stands_out(audio, loud, at_ms) and voiced:
             self._voiced(length, at_ms, tones)
 

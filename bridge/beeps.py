@@ -137,6 +137,15 @@ class BeepDetector:
             block, self._unread = self._unread[:_BLOCK], self._unread[_BLOCK:]
             self._hear_block(block, at_ms - len(self._unread) // 8, loud=True)
 
+    def rest(self) -> None:
+        """Nobody listens for beeps now: forgets the audio (some 20 kB), keeps when the last beep ended."""
+        self._unread = b""
+        self._tail = [0.0] * _HUM_SAMPLES
+        self._blocks.extend((_ZEROS, _ZEROS))
+        self._basis = ()
+        self._run = self._quiet_left = 0
+        self._confirmed = False
+
     def _hear_block(self, audio: bytes, at_ms: int, loud: bool) -> None:
         self._at_ms = at_ms
         self._confirmed = False
