@@ -189,8 +189,9 @@ class Call:
         if self._over:
             return
         if self._started is not None and isinstance(event, ev.ModelReady):
-            self._host.metrics.ready_after(self._services.clock() - self._started)
-            self._started = None
+            seconds, self._started = self._services.clock() - self._started, None
+            self._host.metrics.ready_after(seconds)
+            self._log.info("model_ready", after_ms=round(seconds * 1_000))
         self._tell(event)
 
     def _reopen(self, action: act.OpenModel) -> None:

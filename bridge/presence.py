@@ -1,4 +1,4 @@
-"""Keeps the bridge's entry in the registry true: at each heartbeat, and at once when it begins or ceases to take calls."""
+"""Keeps the bridge's entry in the registry true: at each heartbeat, and at once when it takes calls or no more."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable

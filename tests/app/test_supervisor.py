@@ -239,3 +239,15 @@ def test_a_signal_stops_everything_in_order(number: signal.Signals) -> None:
             ["over"],
         ]
         assert supervisor.returncode == 0
+
+
+async def test_children_that_end_together_are_all_told_before_any_is_waited_for(tmp_path: Path) -> None:
+    events = Events()
+    children = [
+        Child(name, [sys.executable, "-c", SERVE, str(tmp_path / name)], ready=exists(tmp_path / name))
+        for name in ("one", "two", "three")
+    ]
+    async with Supervisor(children, report=events, together=True):
+        pass
+    ends = [state for _, state in events.of(ChildState.STOPPING, ChildState.STOPPED)]
+    assert ends == [ChildState.STOPPING] * 3 + [ChildState.STOPPED] * 3

@@ -50,10 +50,11 @@ def test_an_answer_counts_from_when_the_phone_begins_to_play_it() -> None:
     watch.person_stopped(1_000)
     watch.agent_speaks(Purpose.REPLY, Marks("0:1", "0:2"), 1_500)
     watch.mark("0:9", 1_600)
-    assert watch.latencies_ms == [] and watch.first_word_ms is None
+    assert watch.latencies_ms == []
     watch.mark("0:1", 1_800)
     watch.mark("0:1", 2_800)
-    assert (watch.latencies_ms, watch.first_word_ms) == ([800], 1_800)
+    assert watch.latencies_ms == [800]
+    assert watch.first_word_ms == 1_800
 
 
 def test_an_answer_behind_audio_still_playing_begins_at_its_end() -> None:
