@@ -179,4 +179,4 @@ async def answer_call(state: AppState, call_id: UUID, attempt_id: UUID, fields: 
             return hangup_document()
         token = secrets.token_urlsafe(32)
         attempt.stream_token_hash = hashlib.sha256(token.encode()).hexdigest()
-    return stream_document(await state.bridges.stream_url(attempt_id), token)
+    return stream_document(await state.bridges.stream_urls(attempt_id), token)

@@ -30,6 +30,7 @@ _ANSWER_SECONDS = 0.5  # of Redis, and of a bridge asked to prepare: nobody's ph
 _AVOIDED_SECONDS = 2 * HEARTBEAT_SECONDS  # a bridge that refused; its next announcement counts again
 _ASSIGNED_SECONDS = 180  # longer than any phone rings
 _TRIES = 3
+_STREAMS = 2  # bridges a call is offered to
 _ALL = "callwright:bridges"
 T = TypeVar("T")
 
@@ -129,19 +130,19 @@ class BridgeFleet:
                 return
             self._avoided[entry.bridge_id] = time.monotonic() + _AVOIDED_SECONDS
 
-    async def stream_url(self, attempt_id: UUID) -> str:
-        """Where the attempt's audio is to go: the bridge that prepared for it, else the least loaded."""
+    async def stream_urls(self, attempt_id: UUID) -> list[str]:
+        """Where the attempt's audio is to go: to the bridge that prepared for it, else the least loaded. Behind it the
+        next, should that one refuse.
+        """
         bridges = await self._by_load()
         try:
             prepared_by = await self.registry.assigned(attempt_id)
-            chosen = next((entry for entry in bridges if entry.bridge_id == prepared_by), None)
-            if chosen is None and bridges:
-                chosen = bridges[0]
-                await self.registry.picked(chosen.bridge_id)
+            bridges.sort(key=lambda entry: entry.bridge_id != prepared_by)
+            if bridges and bridges[0].bridge_id != prepared_by:
+                await self.registry.picked(bridges[0].bridge_id)
         except (RedisError, OSError, TimeoutError) as error:
             log.warning("bridge.registry_away", error=type(error).__name__)
-            chosen = bridges[0] if bridges else None
-        return self._fallback_url if chosen is None else chosen.stream_url
+        return [entry.stream_url for entry in bridges[:_STREAMS]] or [self._fallback_url]
 
     async def _by_load(self) -> list[BridgeEntry]:
         """The bridges that take calls, the least loaded first."""

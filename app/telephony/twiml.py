@@ -1,12 +1,18 @@
 """The TwiML documents we answer with."""
 
+from collections.abc import Sequence
+
 from twilio.twiml.voice_response import VoiceResponse
 
 
-def stream_document(stream_url: str, token: str) -> str:
-    """Connects the call's audio to the bridge; `token` lets exactly one stream in. Afterwards the call ends."""
+def stream_document(stream_urls: Sequence[str], token: str) -> str:
+    """Connects the call's audio to the first of these bridges that takes it; `token` lets exactly one stream in.
+
+    A bridge that refuses the stream makes the carrier go on to the next verb. Afterwards the call ends.
+    """
     response = VoiceResponse()
-    response.connect().stream(url=stream_url).parameter(name="token", value=token)
+    for url in stream_urls:
+        response.connect().stream(url=url).parameter(name="token", value=token)
     response.hangup()
     return str(response)
 

@@ -128,13 +128,15 @@ async def sandbox() -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def bridge(url: str, desk: Desk, spool: Path) -> AsyncIterator[str]:
+async def bridge(url: str, desk: Desk, spool: Path, max_calls: int = 200) -> AsyncIterator[str]:
     """A bridge that uses the sandbox's model; gives its stream URL."""
     with socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     stream_url = f"ws://127.0.0.1:{port}/media"
-    settings = BridgeSettings(stream_url, TOKEN, "sk-sandbox", spool, openai_base_url=f"{url}/v1", port=port)
+    settings = BridgeSettings(
+        stream_url, TOKEN, "sk-sandbox", spool, openai_base_url=f"{url}/v1", port=port, max_calls=max_calls
+    )
     client = AsyncOpenAI(api_key=settings.openai_api_key, base_url=settings.openai_base_url)
     clock, log = asyncio.get_running_loop().time, structlog.get_logger("test")
     with ThreadPoolExecutor(1) as disk:
@@ -162,6 +164,9 @@ class Carrier:
             f"<Response><Connect><Stream url={quoteattr(stream_url)}>"
             '<Parameter name="token" value="good"/></Stream></Connect></Response>'
         )
+        return await self.dial(persona, twiml)
+
+    async def dial(self, persona: str, twiml: str) -> str:
         form = {"To": f"+1312555{persona}", "From": "+13125550199", "Twiml": twiml}
         async with self._http.post(f"{self._calls}.json", data=form) as created:
             assert created.status == 201, await created.text()

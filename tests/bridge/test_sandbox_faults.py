@@ -1,5 +1,6 @@
 """Whole calls whose voice model fails: against the stand-ins, which break the session in the middle of the talk."""
 
+import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -8,8 +9,20 @@ import pytest
 import uvloop
 
 from callwright.app.calls.conversation import EndCause
+from callwright.app.telephony.twiml import stream_document
 from callwright.bridge.spare import load_spare_lines
-from tests.bridge.test_sandbox_calls import ACCOUNT, CLOSING, TOKEN, Carrier, Outcome, hold, sandbox
+from tests.bridge.peers import Desk
+from tests.bridge.test_sandbox_calls import (
+    ACCOUNT,
+    CLOSING,
+    SANDBOX_BRIEF,
+    TOKEN,
+    Carrier,
+    Outcome,
+    bridge,
+    hold,
+    sandbox,
+)
 
 Fault = Mapping[str, str | int]
 
@@ -43,3 +56,22 @@ def test_a_model_lost_again_and_again_ends_in_the_promise_of_a_human(tmp_path: P
     assert outcome.report.model_reconnects == 3
     assert outcome.desk.humans == [""]
     assert outcome.agent[-1] == load_spare_lines().of("en").text
+
+
+def test_a_stream_that_one_bridge_refuses_goes_to_the_next(tmp_path: Path) -> None:
+    async def refused_once() -> Outcome:
+        login = {"Authorization": aiohttp.encode_basic_auth(ACCOUNT, TOKEN)}
+        async with sandbox() as url, aiohttp.ClientSession(headers=login) as http:
+            desk, carrier = Desk(SANDBOX_BRIEF), Carrier(http, url)
+            desk.hang_up_calls = carrier.end
+            async with (
+                bridge(url, Desk(), tmp_path, max_calls=0) as full_url,
+                bridge(url, desk, tmp_path) as free_url,
+            ):
+                sid = await carrier.dial("0102", stream_document([full_url, free_url], "good"))
+                report = await asyncio.wait_for(desk.reports.get(), 60)
+                turns = [turn for _, turn in sorted(desk.turns.items())]
+                return Outcome(report, turns, desk, await carrier.record(sid))
+
+    outcome = uvloop.run(refused_once())
+    assert (outcome.report.reason, outcome.report.end_reason) == (EndCause.AGENT_ENDED, "declined")
