@@ -31,6 +31,7 @@ from tests.benchmarks.surroundings import (
     core_speed_ms,
     environment,
     free_port,
+    on_cpu,
     pin_to_load_cpu,
     tls_terminator,
     versions,
@@ -59,7 +60,7 @@ class Bench:
     def __init__(self, plan: Plan, fleet: Fleet, loadgen: Path, model_port: int, phone_port: int) -> None:
         self._plan = plan
         self._fleet = fleet
-        self._command = ["taskset", "-c", str(LOAD_CPU), str(loadgen)]
+        self._command = [*on_cpu(LOAD_CPU), str(loadgen)]
         self._command += ["--model-port", str(model_port), "--bridge-port", str(phone_port)]
         self._console = Console(stderr=True)
         self.runs: list[Run] = []

@@ -15,7 +15,7 @@ from twilio.request_validator import RequestValidator
 
 from callwright.app.settings import SANDBOX_AUTH_TOKEN, Settings
 from callwright.app.stack import sandboxed
-from tests.benchmarks.surroundings import BRIDGE_CPU, PEERS, Missing, environment, stop, wait_for_port
+from tests.benchmarks.surroundings import BRIDGE_CPU, PEERS, Missing, environment, on_cpu, stop, wait_for_port
 
 SHIPPED, PLAIN, PIPECAT, FLOOR = "callwright", "plain", "pipecat", "floor"
 BRIDGES = (SHIPPED, PLAIN, PIPECAT, FLOOR)
@@ -26,6 +26,7 @@ TITLES = {
     FLOOR: "picows floor, nothing on",
 }
 _DRAIN_SECONDS = 30.0
+_MOST_CALLS = 2_000  # the load decides, not the limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,7 @@ class Fleet:
             update={
                 "sandbox_url": f"{scheme}://127.0.0.1:{port}",
                 "bridge_port": phone_port,
+                "bridge_max_calls": _MOST_CALLS,
                 "bridge_stream_url": f"ws://127.0.0.1:{phone_port}/media",
                 "twilio_auth_token": SecretStr(SANDBOX_AUTH_TOKEN),
             }
@@ -72,7 +74,7 @@ class Fleet:
         command, variables = self._command(name)
         with (self._folder / f"{name}.log").open("wb") as log:
             process = subprocess.Popen(
-                ["taskset", "-c", str(BRIDGE_CPU), *command],
+                [*on_cpu(BRIDGE_CPU), *command],
                 env={**os.environ, **variables},
                 stdout=log,
                 stderr=log,
