@@ -16,7 +16,7 @@ from sqlalchemy.exc import DataError, IntegrityError
 from callwright.app.database.sessions import Database
 from callwright.app.identifiers import new_id
 
-_PAUSE_SECONDS = 0.25  # between two transactions; the first entry after a quiet time does not wait
+_PAUSE_SECONDS = 0.5  # between two transactions; the first entry after a quiet time does not wait
 _MOST = 500  # entries a transaction
 
 _TURNS = text("""
