@@ -2,9 +2,15 @@
 
 import logging
 import sys
+from typing import Any
 
 import structlog
 
+_EXCEPTIONS = structlog.processors.ExceptionRenderer(
+    structlog.tracebacks.ExceptionDictTransformer(show_locals=False, max_frames=30)
+)
+# Ours, whose texts hold ids and codes only.
+_SAFE_TEXTS = frozenset({"CallwrightError", "IllegalTransition", "EmbeddedStoreError", "SupervisorError"})
 # These log URLs, form bodies or statements at INFO, which would carry numbers and tokens, or every connection.
 _TALKATIVE = (
     *("twilio", "httpx", "httpx2", "openai", "anthropic", "uvicorn.access", "sqlalchemy", "aiohttp.access"),
@@ -31,7 +37,7 @@ def configure_logging(process: str, *, level: int = logging.INFO) -> None:
             foreign_pre_chain=shared,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.dict_tracebacks,
+                _exceptions,
                 structlog.processors.JSONRenderer(),
             ],
         )
@@ -42,3 +48,21 @@ def configure_logging(process: str, *, level: int = logging.INFO) -> None:
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(logging.WARNING)
     structlog.contextvars.bind_contextvars(process=process)
+
+
+def _exceptions(
+    logger: structlog.typing.WrappedLogger, name: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """Types and places of exceptions; no local variables, and no texts but our own: the others quote people's data."""
+    rendered = _EXCEPTIONS(logger, name, event)
+    _drop_texts(rendered.get("exception", []))
+    return rendered
+
+
+def _drop_texts(stack: list[dict[str, Any]]) -> None:
+    for exception in stack:
+        if exception["exc_type"] not in _SAFE_TEXTS:
+            exception["exc_value"] = ""
+        exception["exc_notes"] = []
+        for inner in exception.get("exceptions", []):
+            _drop_texts(inner)

@@ -52,6 +52,7 @@ class Evidence:
     opted_out: bool = False
     voicemail_left: bool = False
     human_requested: bool = False
+    canceled: bool = False  # the business ended the call
 
     @property
     def person_spoke(self) -> bool:
@@ -59,7 +60,9 @@ class Evidence:
 
     @property
     def ended_by(self) -> str:
-        """`person`, `agent`, `limit` or `fault` (ours, or unknown because the bridge never reported)."""
+        """`person`, `agent`, `business`, `limit` or `fault` (ours, or unknown because the bridge never reported)."""
+        if self.canceled:
+            return "business"
         if self.cause in BY_PERSON:
             return "person"
         if self.cause is EndCause.MAX_DURATION:
@@ -74,6 +77,7 @@ def certain_outcome(evidence: Evidence) -> CallOutcome | None:
         (evidence.voicemail_left, CallOutcome.VOICEMAIL_LEFT),
         (evidence.human_requested, CallOutcome.HUMAN_REQUESTED),
         (evidence.end_reason == "wrong_number", CallOutcome.WRONG_NUMBER),
+        (evidence.canceled, CallOutcome.INCOMPLETE),
         (evidence.person_spoke, None),
         (evidence.cause in BY_PERSON, CallOutcome.HUNG_UP),
         (evidence.cause in BY_FAULT, CallOutcome.INCOMPLETE),
@@ -89,7 +93,7 @@ def settle(reading: CallResult, evidence: Evidence) -> CallResult:
         outcome = CallOutcome.DO_NOT_CALL
     elif outcome is CallOutcome.VOICEMAIL_LEFT and not evidence.voicemail_left:
         outcome = CallOutcome.INCOMPLETE
-    elif outcome is CallOutcome.INCOMPLETE and evidence.cause in BY_PERSON:
+    elif outcome is CallOutcome.INCOMPLETE and evidence.cause in BY_PERSON and not evidence.canceled:
         outcome = CallOutcome.HUNG_UP
     stopped = outcome is CallOutcome.DO_NOT_CALL
     changed = outcome is not reading.outcome

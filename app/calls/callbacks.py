@@ -1,7 +1,7 @@
 """The carrier's webhooks in the domain: stored once, then applied; and the TwiML that lets the audio stream in."""
 
 import hashlib
-import secrets
+import hmac
 from collections.abc import Mapping
 from enum import StrEnum
 from uuid import UUID
@@ -21,6 +21,7 @@ from callwright.app.compliance.suppress import is_suppressed
 from callwright.app.database.sessions import SystemSession
 from callwright.app.events.models import WebhookInbox
 from callwright.app.identifiers import new_id
+from callwright.app.signing import signing_key
 from callwright.app.state import AppState
 from callwright.app.telephony.carrier import CarrierStatus
 from callwright.app.telephony.twiml import hangup_document, stream_document
@@ -29,6 +30,7 @@ log = structlog.get_logger(__name__)
 
 PROVIDER = "twilio"
 _LONGEST_VALUE = 120
+_STREAM_TOKEN = b"callwright stream token v1"
 
 
 class WebhookKind(StrEnum):
@@ -73,7 +75,7 @@ async def receive(state: AppState, kind: WebhookKind, attempt_id: UUID | None, f
 
 async def _store(state: AppState, kind: WebhookKind, attempt_id: UUID | None, fields: Mapping[str, str]) -> UUID | None:
     identity = "\x1f".join([kind, str(attempt_id), *(fields.get(name, "") for name in _KEY_FIELDS[kind])])
-    payload = {name: fields[name][:_LONGEST_VALUE] for name in _KEPT_FIELDS[kind] if fields.get(name)}
+    payload = {name: fields[name][:_LONGEST_VALUE].replace("\0", "") for name in _KEPT_FIELDS[kind] if fields.get(name)}
     async with state.database.system() as session:
         stored: UUID | None = await session.scalar(
             insert(WebhookInbox)
@@ -154,8 +156,10 @@ def _number(text: str | None) -> int | None:
 
 
 async def answer_call(state: AppState, call_id: UUID, attempt_id: UUID, fields: Mapping[str, str]) -> str | None:
-    """The TwiML for a call that was just answered: a stream with a fresh single-use token, of which the hash is kept.
+    """The TwiML for a call that was just answered: a stream with a single-use token, of which the hash is kept.
 
+    The attempt's token is always the same, so that a repeated request, the carrier's own or a captured one, gets the
+    same document and takes the token from nobody.
     A call that must not go on (ended, cancelled, given up, suppressed while it rang, streaming already, or not the one
     we know) is told to hang up. None when there is no such attempt of this call.
     """
@@ -177,6 +181,10 @@ async def answer_call(state: AppState, call_id: UUID, attempt_id: UUID, fields: 
             or await is_suppressed(session, call.phone_number, call.business_id)
         ):
             return hangup_document()
-        token = secrets.token_urlsafe(32)
+        token = _stream_token(state, attempt_id)
         attempt.stream_token_hash = hashlib.sha256(token.encode()).hexdigest()
     return stream_document(await state.bridges.stream_urls(attempt_id), token)
+
+
+def _stream_token(state: AppState, attempt_id: UUID) -> str:
+    return hmac.new(signing_key(state.settings, _STREAM_TOKEN), attempt_id.bytes, hashlib.sha256).hexdigest()

@@ -45,6 +45,8 @@ async def _missing(session: SystemSession, call: Call) -> list[str]:
         )
     )
     for attempt_id in streamed:
-        owed["turns"] = bool(await session.scalar(select(exists().where(col(TranscriptTurn.attempt_id) == attempt_id))))
+        if call.status is CallStatus.COMPLETED:
+            turns = exists().where(col(TranscriptTurn.attempt_id) == attempt_id)
+            owed["turns"] = bool(await session.scalar(select(turns)))
         owed["recording"] = bool(await session.scalar(select(exists().where(col(Recording.attempt_id) == attempt_id))))
     return sorted(name for name, there in owed.items() if not there)

@@ -24,7 +24,7 @@ from callwright.app.agent.fence import one_line
 from callwright.app.agent.guidance import ask_guidance
 from callwright.app.agent.prompt import build_brief, render_prompt
 from callwright.app.calls.conversation import AnsweredBy, CallBrief, CallReport, StreamRefused, Turn
-from callwright.app.calls.finish import summarise_when_complete
+from callwright.app.calls.finish import CANCEL_REQUESTED, summarise_when_complete
 from callwright.app.calls.lifecycle import ATTEMPT_ENDED, ENDED, AttemptStatus
 from callwright.app.calls.locks import lock_attempt
 from callwright.app.calls.models import Call, CallAttempt, CallEvent
@@ -198,6 +198,8 @@ class DatabaseCallDesk:
             await meter(session, call.id, items)
             if attempt.stream_ended_at is None:
                 _take_report(session, attempt, report, now)
+                if call.cancel_requested_at is not None:
+                    attempt.end_reason = CANCEL_REQUESTED
                 if report.opted_out or report.end_reason == "do_not_call":
                     await self._suppress(session, call, SuppressionSource.VOICE)
             if call.summarised_at is not None:

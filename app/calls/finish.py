@@ -20,6 +20,7 @@ from callwright.app.settings import Settings
 from callwright.app.telephony.codes import failed_call_is_transient
 
 NEVER_PLACED = "never_placed"
+CANCEL_REQUESTED = "cancel_requested"
 CARRIER_THROTTLED = "carrier_throttled"
 _TRANSIENT_ENDS = frozenset({NEVER_PLACED, CARRIER_THROTTLED})
 
@@ -79,8 +80,10 @@ async def attempt_ended(
         call.due_at = now + delay
         call.waiting_reason = f"{_SPOKEN[attempt.status]}: try {tries + 1} of {call.max_attempts} follows."
         return
-    final = CallStatus.CANCELED if call.cancel_requested_at is not None else _FINAL[attempt.status]
-    await end_call(session, call, attempt, final, now, attempt.end_reason)
+    if call.cancel_requested_at is not None:
+        await end_call(session, call, attempt, CallStatus.CANCELED, now, CANCEL_REQUESTED)
+    else:
+        await end_call(session, call, attempt, _FINAL[attempt.status], now, attempt.end_reason)
 
 
 async def end_call(

@@ -46,6 +46,9 @@ def move_call(session: SystemSession, call: Call, to: CallStatus, at: datetime, 
         call.answered_at = at
     if to in ENDED:
         call.ended_at = at
+        if call.answered_at is None:
+            # Nobody picked up: it took no time of anybody's and costs nothing.
+            call.duration_seconds = call.estimated_cost_micros = call.metered_cost_micros = 0
         if to is not CallStatus.COMPLETED:
             call.failure_reason = reason
 

@@ -17,7 +17,7 @@ from callwright.app.agent.summary import SummaryUnavailable, read_with_claude
 from callwright.app.audit.record import record
 from callwright.app.calls.conversation import EndCause, Turn
 from callwright.app.calls.desk import HUMAN_REQUESTED, OPTED_OUT, STREAM_FINISHED
-from callwright.app.calls.lifecycle import ENDED, CallOutcome
+from callwright.app.calls.lifecycle import ENDED, CallOutcome, CallStatus
 from callwright.app.calls.models import Call, CallAttempt, CallEvent, CallSummary, SummarySource, TranscriptTurn
 from callwright.app.calls.progress import append_event
 from callwright.app.compliance.models import SuppressionSource
@@ -112,10 +112,14 @@ async def _evidence(session: SystemSession, call: Call) -> Evidence:
         opted_out=OPTED_OUT in happened or report.get("opted_out") is True,
         voicemail_left=call.voicemail_claimed_at is not None,
         human_requested=HUMAN_REQUESTED in happened or report.get("human_requested") is True,
+        canceled=call.status is CallStatus.CANCELED,
     )
 
 
 async def _summarise(state: AppState, facts: PromptFacts, evidence: Evidence, call_id: UUID) -> _Summary:
+    if evidence.canceled and not evidence.turns:
+        # Cancelled before a word was said: there is nothing for Claude to read.
+        return _Summary(settle(read_by_rules(evidence), evidence), SummarySource.RULES, None, None)
     async with claude_client(state.settings) as client:
         try:
             reading = await read_with_claude(client, state.settings, facts, evidence)
@@ -142,8 +146,9 @@ async def _apply(session: SystemSession, state: AppState, call_id: UUID, summary
     call.summarised_at = now
     lead = await session.get_one(Lead, call.lead_id, with_for_update=True)
     lead.status = lead_status_after(lead.status, call.call_type, result.outcome)
-    if not (evidence.human_requested and result.outcome is CallOutcome.HUMAN_REQUESTED and lead.next_action):
-        # The desk's next action for a person who wants a human says what about.
+    # The desk's next action for a person who wants a human says what about; a cancelled call changes no plan.
+    told_by_desk = evidence.human_requested and result.outcome is CallOutcome.HUMAN_REQUESTED and lead.next_action
+    if not told_by_desk and not (evidence.canceled and result.outcome is CallOutcome.INCOMPLETE):
         lead.next_action = result.next_action
     if result.do_not_call:
         await session.flush()

@@ -7,10 +7,9 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import urlencode
 from uuid import UUID
 
-from callwright.app.errors import CallwrightError, ErrorCode
 from callwright.app.settings import Settings
+from callwright.app.signing import signing_key
 
-# Keeps this use of the secret apart from every other.
 _PURPOSE = b"callwright recording link v1"
 
 
@@ -38,11 +37,5 @@ def is_valid(recording_id: UUID, expires: str, signature: str, now: datetime, se
 
 
 def _signature(recording_id: UUID, expires: str, settings: Settings) -> str:
-    if settings.secret_key is None or not settings.secret_key.get_secret_value():
-        raise CallwrightError(
-            ErrorCode.CONFIGURATION,
-            "CALLWRIGHT_SECRET_KEY is not set",
-            remedy="Set it to 32 random bytes or more; `callwright up` makes one in the data folder.",
-        )
-    key = hmac.digest(settings.secret_key.get_secret_value().encode(), _PURPOSE, hashlib.sha256)
+    key = signing_key(settings, _PURPOSE)
     return hmac.new(key, f"{recording_id}\n{expires}".encode(errors="replace"), hashlib.sha256).hexdigest()

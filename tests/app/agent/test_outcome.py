@@ -38,6 +38,8 @@ def reading(outcome: CallOutcome, *, do_not_call: bool = False) -> CallResult:
         (replace(SPOKE, cause=EndCause.PERSON_HUNG_UP), O.INCOMPLETE, O.HUNG_UP),
         (replace(SPOKE, cause=EndCause.PERSON_HUNG_UP), O.GOAL_ACHIEVED, O.GOAL_ACHIEVED),
         (SPOKE, O.VOICEMAIL_LEFT, O.INCOMPLETE),
+        (replace(SPOKE, cause=EndCause.PERSON_HUNG_UP, canceled=True), O.HUNG_UP, O.INCOMPLETE),
+        (replace(SPOKE, canceled=True, opted_out=True), O.INCOMPLETE, O.DO_NOT_CALL),
         (talk(GREETING, cause=EndCause.NO_RESPONSE), O.GOAL_ACHIEVED, O.NO_RESPONSE),
         (talk(GREETING, cause=EndCause.PERSON_HUNG_UP), O.DECLINED, O.HUNG_UP),
         (talk(GREETING, cause=EndCause.MODEL_LOST), O.DECLINED, O.INCOMPLETE),

@@ -219,3 +219,11 @@ async def test_a_number_suppressed_while_it_rang_gets_no_stream(state: AppState,
     assert document is not None
     assert "Stream" not in document
     assert "Hangup" in document
+
+
+async def test_a_repeated_request_for_instructions_takes_the_token_from_nobody(state: AppState, world: World) -> None:
+    attempt = await dialing(world)
+    first = await answer_call(state, attempt.call_id, attempt.id, callback("in-progress", 2))
+    again = await answer_call(state, attempt.call_id, attempt.id, callback("in-progress", 2))
+    assert first is not None
+    assert first == again

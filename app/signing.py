@@ -1,0 +1,21 @@
+"""Keys for signatures, one a purpose, all from the one secret in the settings."""
+
+import hashlib
+import hmac
+
+from callwright.app.errors import CallwrightError, ErrorCode
+from callwright.app.settings import Settings
+
+
+def signing_key(settings: Settings, purpose: bytes) -> bytes:
+    """The 32-byte key for `purpose`; a signature made for one never fits another.
+
+    Raises CONFIGURATION without a secret.
+    """
+    if settings.secret_key is None or not settings.secret_key.get_secret_value():
+        raise CallwrightError(
+            ErrorCode.CONFIGURATION,
+            "CALLWRIGHT_SECRET_KEY is not set",
+            remedy="Set it to 32 random bytes or more; `callwright up` makes one in the data folder.",
+        )
+    return hmac.digest(settings.secret_key.get_secret_value().encode(), purpose, hashlib.sha256)
