@@ -50,9 +50,8 @@ from tests.app.calls.streams import (
 from tests.conftest import SettableClock
 from tests.world import World
 
-REPORT = CallReport(
-    EndCause.AGENT_ENDED, 61_000, AnsweredBy.HUMAN, "goal_achieved", VoiceUsage(output_audio_tokens=100)
-)
+USAGE = VoiceUsage(output_audio_tokens=100)
+REPORT = CallReport(EndCause.AGENT_ENDED, 61_000, AnsweredBy.HUMAN, "goal_achieved", USAGE)
 
 
 @pytest.fixture
@@ -88,8 +87,7 @@ async def refused(code: str) -> AsyncIterator[None]:
 
 async def lead_of(state: AppState, brief: CallBrief) -> Lead:
     async with state.database.system() as session:
-        call = await session.get_one(Call, brief.call_id)
-        return await session.get_one(Lead, call.lead_id)
+        return await session.get_one(Lead, (await session.get_one(Call, brief.call_id)).lead_id)
 
 
 async def suppressions(state: AppState) -> list[Suppression]:
