@@ -7,7 +7,7 @@ packages = find_namespace_packages(
     include=[pattern for room in ROOMS for pattern in (room, f"{room}.*")], exclude=["*.__pycache__"]
 )
 DATA = ["*.yaml", "*.jinja", "*.html", "*.css", "*.js", "*.svg", "*.graphql", "*.mako", "*.ini", "*.sql", "*.csv"]
-DATA += ["*.json", "*.ulaw"]
+DATA += ["*.json", "*.md", "*.ulaw"]
 
 setup(
     packages=[f"callwright.{name}" for name in packages],
