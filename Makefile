@@ -8,7 +8,7 @@ SCRIPTS := node_modules/.setup
 TREE := build/tree/callwright
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test bench lint format demo schema lock clean
+.PHONY: help setup test bench lint format demo schema lock clean soak
 
 help:  ## Lists the targets.
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 10
@@ -33,6 +33,9 @@ test: setup  ## Runs the tests.
 bench: setup  ## Measures the bridge against its peers (ARGS='--rounds 1 --json FILE'). Needs gcc, stunnel, two processors.
 	$(BIN)/python -m tests.benchmarks.bench $(ARGS)
 
+soak: setup  ## Holds 2,000 calls through one bridge, and kills the stores for half a minute (some 3 minutes).
+	CALLWRIGHT_SOAK=full $(BIN)/pytest tests/chaos -s $(ARGS)
+
 lint: setup $(TREE)  ## Checks format, rules, types, imports between rooms, and dependencies.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -53,6 +56,7 @@ demo: setup  ## Places one finished call on this machine: no keys, no network.
 	$(BIN)/callwright demo $(ARGS)
 
 schema: setup  ## Exports the GraphQL schema.
+	mkdir -p build
 	$(BIN)/callwright schema > build/schema.graphql
 	mv build/schema.graphql graphql/schema.graphql
 
