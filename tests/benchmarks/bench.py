@@ -82,7 +82,8 @@ class Bench:
     def _busy(self, name: str, number: int) -> None:
         """At 70 % of a core: CPU per call falls with load, so the first guess is corrected once."""
         before = max(
-            (run for run in self.runs if run.bridge == name), key=lambda run: (run.phase, run.round, run.calls)
+            (run for run in self.runs if run.bridge == name),
+            key=lambda run: (run.phase == "busy", run.round, run.calls),
         )
         calls = before.calls
         if abs(before.cpu - BUSY) > CLOSE_ENOUGH or before.phase != "busy":
