@@ -6,6 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from cross_web import HTTPException
+from graphql import GraphQLError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
@@ -15,12 +16,14 @@ from strawberry.asgi import ASGIWebSocketAdapter, GraphQL
 from strawberry.http import GraphQLHTTPResponse
 from strawberry.http.exceptions import NonJsonMessageReceived
 from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
+from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler
+from strawberry.subscriptions.protocols.graphql_transport_ws.types import SubscribeMessage
 from strawberry.types import ExecutionResult
 
 from callwright.app.settings import Environment
 from callwright.app.state import AppState
 from callwright.graphql.context import Context
-from callwright.graphql.errors import BAD_REQUEST, present
+from callwright.graphql.errors import BAD_REQUEST, TOO_MANY_OPERATIONS, present
 from callwright.graphql.graphiql import NODE_MODULES, GraphiQL
 from callwright.graphql.limits import Limits
 from callwright.graphql.schema import build_schema
@@ -61,10 +64,27 @@ def _is_message(message: object) -> bool:
     )
 
 
+class _Operations(BaseGraphQLTransportWSHandler[Context, None]):
+    """Refuses an operation too many with a code, which Strawberry's own refusal lacks."""
+
+    async def handle_subscribe(self, message: SubscribeMessage) -> None:
+        limit = self.max_subscriptions_per_connection
+        is_new = self.connection_acknowledged and message["id"] not in self.operations
+        if limit is None or not is_new or len(self.operations) < limit:
+            await super().handle_subscribe(message)
+            return
+        error = GraphQLError(
+            f"The connection has {limit} operations under way, which is the limit. End one first.",
+            extensions={"code": TOO_MANY_OPERATIONS, "limit": limit},
+        )
+        await self.send_message({"id": message["id"], "type": "error", "payload": [error.formatted]})
+
+
 class GraphQLEndpoint(GraphQL[Context, None]):
     """The ASGI application behind both routes."""
 
     websocket_adapter_class = _Socket
+    graphql_transport_ws_handler_class = _Operations
 
     def __init__(self, state: AppState, limits: Limits, node_modules: Path) -> None:
         production = state.settings.environment is Environment.PRODUCTION

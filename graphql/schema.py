@@ -15,6 +15,7 @@ from callwright.graphql.limits import Limits, deadline, measuring
 from callwright.graphql.mutations import Mutation
 from callwright.graphql.queries import Query
 from callwright.graphql.subscriptions import Subscription
+from callwright.graphql.texts import StorableTexts
 
 EXPORTED = Path(__file__).with_name("schema.graphql")
 
@@ -42,6 +43,7 @@ def build_schema(limits: Limits, *, production: bool) -> Schema:
         OperationScope,
         tokens,
         measured,
+        StorableTexts,
         deadline(limits),
         PresentErrors,
     ]

@@ -40,7 +40,8 @@ def _is_usable(now: datetime) -> ColumnElement[bool]:
 
 def digest(secret: str) -> str:
     """What is stored of a token."""
-    return hashlib.sha256(secret.encode()).hexdigest()
+    # A WebSocket's JSON may carry half a surrogate pair, which is nobody's token.
+    return hashlib.sha256(secret.encode(errors="surrogatepass")).hexdigest()
 
 
 async def issue(

@@ -27,7 +27,9 @@ class Client:
     async def run(self, document: str, **variables: object) -> JsonObject:
         """The whole answer of one operation."""
         headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
-        response = await self.http.post(self.url, json={"query": document, "variables": variables}, headers=headers)
+        # Escaped to ASCII, so that it can hold what UTF-8 cannot.
+        body = json.dumps({"query": document, "variables": variables})
+        response = await self.http.post(self.url, content=body, headers={"Content-Type": "application/json", **headers})
         answer: JsonObject = response.json()
         return answer
 

@@ -81,6 +81,7 @@ async def test_subscriptions_of_a_connection_are_limited(callers: Callers, world
         operation = await socket.start("{ me { role } }")
         refused = await socket.message()
     assert (refused["type"], refused["id"]) == ("error", operation)
+    assert refused["payload"][0]["extensions"] == {"code": "TOO_MANY_OPERATIONS", "limit": 20}
 
 
 async def test_ping_and_errors_of_one_operation_keep_the_connection(callers: Callers) -> None:
