@@ -233,12 +233,14 @@ class Call:
     async def costs(self, info: Info) -> CallCosts | None:
         if info.context.require_actor().role is Role.CONSUMER:
             return None
-        metered = await info.context.reads.metered_costs.load(self.row.id) or {}
-        estimated = self.row.estimated_cost_micros
+        by_provider = await info.context.reads.metered_costs.load(self.row.id) or {}
+        estimated, metered = self.row.estimated_cost_micros, self.row.metered_cost_micros
         return CallCosts(
             estimated_usd=None if estimated is None else usd(estimated),
-            metered_usd=usd(sum(metered.values())) if metered else None,
-            breakdown=[ProviderCost(provider=provider, cost_usd=usd(micros)) for provider, micros in metered.items()],
+            metered_usd=None if metered is None else usd(metered),
+            breakdown=[
+                ProviderCost(provider=provider, cost_usd=usd(micros)) for provider, micros in by_provider.items()
+            ],
         )
 
 

@@ -103,13 +103,13 @@ class Query:
     @field("What was said, by attempt and in order. Error CALL_NOT_FOUND.")
     async def call_transcript(self, info: Info, call_id: UUID) -> list[TranscriptTurn] | None:
         async with info.context.reads.session() as session:
-            await calls.get_call(session, call_id)
+            await calls.get_call(session, call_id, field="callId")
         return await transcript_of(info, call_id)
 
     @field("A link to the audio that works for an hour; null when there is none. Error CALL_NOT_FOUND.")
     async def call_recording(self, info: Info, call_id: UUID) -> CallRecording | None:
         async with info.context.reads.session() as session:
-            await calls.get_call(session, call_id)
+            await calls.get_call(session, call_id, field="callId")
         return await recording_of(info, call_id)
 
     @field("Figures of the calls you may see, over 1 to 365 days.")

@@ -52,7 +52,7 @@ async def follow_call(
     async with live.watch(call_id) as wakes:
         async for _ in wakes:
             async with database.tenant(await authorise()) as session:
-                call = await get_call(session, call_id)
+                call = await get_call(session, call_id, field="callId")
             seen = tuple(getattr(call, name) for name in _WATCHED)
             if seen != last:
                 last = seen
@@ -81,7 +81,7 @@ async def follow_transcript(
         async for _ in wakes:
             async with database.tenant(await authorise()) as session:
                 # Ended first, turns second: what is then read is complete.
-                call = await get_call(session, call_id)
+                call = await get_call(session, call_id, field="callId")
                 attempts = (await attempts_of(session, [call_id])).get(call_id, [])
                 turns = (await transcripts_of(session, [call_id])).get(call_id, [])
             now = clock.now()

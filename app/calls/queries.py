@@ -38,14 +38,14 @@ class CallFilter:
     before: datetime | None = None
 
 
-async def get_call(session: TenantSession, call_id: UUID) -> Call:
-    """One call. Raises `CallwrightError` (CALL_NOT_FOUND), also for one the actor may not see."""
+async def get_call(session: TenantSession, call_id: UUID, *, field: str = "id") -> Call:
+    """One call. Raises `CallwrightError` (CALL_NOT_FOUND on `field`), also for one the actor may not see."""
     call = await session.scalar(_mine(session, select(Call)).where(col(Call.id) == call_id))
     if call is None:
         raise CallwrightError(
             ErrorCode.CALL_NOT_FOUND,
             "There is no such call.",
-            field="id",
+            field=field,
             remedy="Choose one of your own calls.",
             ids={"call": str(call_id)},
         )
@@ -54,7 +54,7 @@ async def get_call(session: TenantSession, call_id: UUID) -> Call:
 
 async def calls_by_lead(session: TenantSession, lead_id: UUID, *, first: int, after: str | None) -> Page[Call]:
     """A page of one lead's calls. Raises `CallwrightError` (LEAD_NOT_FOUND)."""
-    await get_lead(session, lead_id)
+    await get_lead(session, lead_id, field="leadId")
     return await _page(session, select(Call).where(col(Call.lead_id) == lead_id), first, after)
 
 

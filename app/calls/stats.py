@@ -54,7 +54,7 @@ def checked_days(days: int) -> int:
             f"`days` must be 1 to {LONGEST_PERIOD_DAYS}.",
             field="days",
             rule="period",
-            remedy="Ask for a shorter period.",
+            remedy="Ask for at least one day." if days < 1 else "Ask for a shorter period.",
         )
     return days
 

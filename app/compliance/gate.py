@@ -21,6 +21,7 @@ from callwright.app.compliance.numbers import parse_number, zones_of
 from callwright.app.compliance.suppress import is_suppressed
 from callwright.app.database.sessions import SystemSession
 from callwright.app.errors import CallwrightError, ErrorCode
+from callwright.app.leads.models import Consumer
 
 # The strictest window that holds in every state without one of its own; the called party's local time, half-open.
 WINDOW_START, WINDOW_END = time(9), time(20)
@@ -125,12 +126,15 @@ async def _consent(question: Question) -> Decision | None:
     if found is not None:
         return None
     needed = "written consent" if facts.call_type in SALES_LIKE else "consent"
+    own_number = await question.session.scalar(
+        select(col(Consumer.phone_number)).where(col(Consumer.id) == facts.consumer_id)
+    )
     return _refuse(
         "consent",
         ErrorCode.CONSENT_MISSING,
         f"There is no {needed} on file for this business to call this number.",
         f"Record the person's {needed}, naming the business and the number, then ask again.",
-        "leadId",
+        "leadId" if facts.phone_number == own_number else "phoneNumber",
     )
 
 

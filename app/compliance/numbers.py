@@ -17,7 +17,8 @@ _REMEDY = "Give a US number with area code, such as (312) 555-0100 or +131255501
 def parse_number(raw: str, *, field: str = "phoneNumber") -> str:
     """E.164 of a US geographic or mobile number as a person writes it.
 
-    Raises CallwrightError INVALID_PHONE_NUMBER (unparsable) or NUMBER_NOT_CALLABLE (foreign, toll-free, premium…).
+    Raises CallwrightError INVALID_PHONE_NUMBER (unparsable, with an extension or letters) or NUMBER_NOT_CALLABLE
+    (foreign, toll-free, premium…).
     """
     try:
         number = phonenumbers.parse(raw, "US")
@@ -25,6 +26,18 @@ def parse_number(raw: str, *, field: str = "phoneNumber") -> str:
         raise CallwrightError(
             ErrorCode.INVALID_PHONE_NUMBER, "The phone number cannot be read.", field=field, remedy=_REMEDY
         ) from error
+    if number.extension:
+        # Dialled without it, somebody else would answer.
+        raise CallwrightError(
+            ErrorCode.INVALID_PHONE_NUMBER,
+            "Numbers with an extension are not called.",
+            field=field,
+            remedy="Give a number that reaches the person directly, such as (312) 555-0100.",
+        )
+    if any(character.isalpha() for character in raw):
+        raise CallwrightError(
+            ErrorCode.INVALID_PHONE_NUMBER, "The phone number has letters in it.", field=field, remedy=_REMEDY
+        )
     if not phonenumbers.is_valid_number(number):
         raise CallwrightError(
             ErrorCode.INVALID_PHONE_NUMBER, "There is no such phone number.", field=field, remedy=_REMEDY

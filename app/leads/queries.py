@@ -12,8 +12,8 @@ from callwright.app.leads.models import Consumer, Lead, LeadStatus
 from callwright.app.pagination import Cursor, Page, newest_first
 
 
-async def get_lead(session: TenantSession, lead_id: UUID) -> Lead:
-    """One service request. Raises `CallwrightError` (LEAD_NOT_FOUND), also for one the actor may not see."""
+async def get_lead(session: TenantSession, lead_id: UUID, *, field: str = "id") -> Lead:
+    """One lead. Raises `CallwrightError` (LEAD_NOT_FOUND on `field`), also for one the actor may not see."""
     lead = await session.scalar(
         select(Lead).where(col(Lead.id) == lead_id, owned_by_actor(session, Lead.business_id, Lead.consumer_id))
     )
@@ -21,7 +21,7 @@ async def get_lead(session: TenantSession, lead_id: UUID) -> Lead:
         raise CallwrightError(
             ErrorCode.LEAD_NOT_FOUND,
             "There is no such lead.",
-            field="id",
+            field=field,
             remedy="Choose one of your own leads.",
             ids={"lead": str(lead_id)},
         )

@@ -40,7 +40,7 @@ async def finished_call(
         stored.interest_level = InterestLevel.HIGH
         stored.created_at = stored.answered_at = stored.ended_at = stored.summarised_at = now
         stored.duration_seconds = seconds
-        stored.estimated_cost_micros = 972_000
+        stored.estimated_cost_micros, stored.metered_cost_micros = 972_000, 500_000
         dial = await session.get_one(CallAttempt, attempt.id)
         dial.stream_started_at = dial.stream_ended_at = dial.ended_at = now
         session.add_all(_turns(call, attempt))

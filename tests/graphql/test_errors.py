@@ -3,6 +3,7 @@
 from uuid import uuid4
 
 import psycopg
+import pytest
 from structlog.testing import capture_logs
 
 from callwright.app.leads.models import Lead
@@ -56,6 +57,92 @@ async def test_a_domain_error_carries_field_rule_and_remedy(callers: Callers) ->
     assert error["field"] == "id"
     assert error["rule"] == "call_not_found"
     assert error["remedy"]
+
+
+async def test_what_is_not_found_names_the_argument_it_was_asked_by(callers: Callers) -> None:
+    admin = await callers.admin()
+    for name, code, argument in (
+        ("callsByLead", "LEAD_NOT_FOUND", "leadId"),
+        ("lead", "LEAD_NOT_FOUND", "id"),
+        ("callTranscript", "CALL_NOT_FOUND", "callId"),
+        ("callRecording", "CALL_NOT_FOUND", "callId"),
+    ):
+        error = await admin.error(f'{{ {name}({argument}: "{uuid4()}") {{ __typename }} }}')
+        assert (error["code"], error["field"]) == (code, argument), name
+    async with admin.socket() as socket:
+        for name in ("callStatus", "callTranscript"):
+            await socket.start(f'subscription {{ {name}(callId: "{uuid4()}") {{ id }} }}')
+            (answer,) = await socket.rest()
+            extensions = answer["errors"][0]["extensions"]
+            assert (extensions["code"], extensions["field"]) == ("CALL_NOT_FOUND", "callId"), name
+
+
+@pytest.mark.parametrize("text", ["nul \0", "half \ud83d", "\udfff other half"])
+async def test_a_text_that_cannot_be_stored_is_the_clients_mistake(callers: Callers, text: str) -> None:
+    admin = await callers.admin()
+    token = "mutation($name: String!) { createApiToken(name: $name) { token } }"
+    sign_in = 'mutation($word: String!) { signIn(email: "a@example.com", password: $word) { token } }'
+    call = "mutation($input: InitiateCallInput!) { initiateCall(input: $input) { __typename } }"
+    wanted = {"leadId": str(uuid4()), "callType": "FOLLOW_UP", "objective": text}
+    asked: tuple[tuple[str, dict[str, object], str], ...] = (
+        (token, {"name": text}, "name"),
+        (sign_in, {"word": text}, "word"),
+        (call, {"input": wanted}, "input.objective"),
+        ("query($after: String) { leads(after: $after) { edges { cursor } } }", {"after": text}, "after"),
+        (token, {"name": "x", "other": [{"a": text}]}, "other.a"),
+    )
+    async with admin.socket() as socket:
+        for document, variables, field in asked:
+            error = await admin.error(document, **variables)
+            assert (error["code"], error["field"]) == ("INVALID_INPUT", field)
+            assert error["remedy"]
+            await socket.start(document, **variables)
+            message = await socket.message()
+            assert message["type"] == "error"
+            extensions = message["payload"][0]["extensions"]
+            assert (extensions["code"], extensions["field"]) == ("INVALID_INPUT", field)
+
+
+async def test_a_literal_that_cannot_be_stored_is_the_clients_mistake(callers: Callers) -> None:
+    admin = await callers.admin()
+    asked = (
+        ('mutation { createApiToken(name: "\\u0000") { token } }', "name"),
+        ('mutation { createApiToken(name: "\0") { token } }', "name"),
+        ('mutation { createApiToken(name: """\0""") { token } }', "name"),
+        ('mutation($name: String = "\\u0000") { createApiToken(name: $name) { token } }', "name"),
+        (
+            f'mutation {{ initiateCall(input: {{leadId: "{uuid4()}", callType: FOLLOW_UP, objective: "\\u0000"}}) '
+            "{ __typename } }",
+            "input.objective",
+        ),
+    )
+    async with admin.socket() as socket:
+        for document, field in asked:
+            error = await admin.error(document)
+            assert (error["code"], error["field"]) == ("INVALID_INPUT", field), document
+            await socket.start(document)
+            extensions = (await socket.message())["payload"][0]["extensions"]
+            assert (extensions["code"], extensions["field"]) == ("INVALID_INPUT", field), document
+    half = 'mutation { createApiToken(name: "\\ud83d") { token } }'
+    assert (await admin.error(half))["code"] == "GRAPHQL_PARSE_FAILED"
+
+
+async def test_whole_surrogate_pairs_and_every_other_character_pass(callers: Callers) -> None:
+    admin = await callers.admin()
+    document = "mutation($name: String!) { createApiToken(name: $name) { apiToken { name } } }"
+    made = await admin.data(document, name="\U0001f600 é \x01")
+    assert made["createApiToken"]["apiToken"]["name"] == "\U0001f600 é \x01"
+
+
+async def test_names_and_tokens_that_cannot_be_written_are_no_fault_of_ours(callers: Callers) -> None:
+    admin = await callers.admin()
+    for variables in ({"half \ud83d": "x"}, {"half \ud83d": "\0"}):
+        answer = await admin.run("{ me { role } }", **variables)
+        assert all(error["extensions"]["code"] != "INTERNAL" for error in answer.get("errors", ()))
+    async with callers.anyone.socket({"authorization": "Bearer cw_\ud83d\0"}) as socket:
+        await socket.start("{ me { role } }")
+        (answer,) = await socket.rest()
+        assert answer["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
 
 
 async def test_the_clients_own_mistakes(callers: Callers) -> None:

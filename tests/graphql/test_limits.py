@@ -148,10 +148,11 @@ async def test_page_lengths_and_periods(callers: Callers) -> None:
     for first in (0, -1, 101):
         error = await admin.error("query($n: Int!) { leads(first: $n) { edges { cursor } } }", n=first)
         assert (error["code"], error["field"]) == ("INVALID_INPUT", "first")
-    for days in (0, 366):
+    for days in (-5, 0, 366):
         for name in ("callStats", "adminCallCosts"):
             error = await admin.error(f"query($days: Int!) {{ {name}(days: $days) {{ totalCalls }} }}", days=days)
             assert (error["code"], error["field"]) == ("INVALID_INPUT", "days")
+            assert error["remedy"] == ("Ask for at least one day." if days < 1 else "Ask for a shorter period.")
 
 
 def _waiting(connection: psycopg.Connection[tuple[int]]) -> int:

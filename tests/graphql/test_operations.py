@@ -8,6 +8,8 @@ import pytest
 
 from callwright.app.accounts.models import Business
 from callwright.app.calls.lifecycle import CallOutcome, CallStatus, CallType
+from callwright.app.calls.models import Call
+from callwright.app.database.sessions import Database
 from callwright.app.leads.models import Lead
 from callwright.app.state import AppState
 from tests.conftest import SettableClock
@@ -131,6 +133,18 @@ async def test_a_call_with_all_that_belongs_to_it(
     }
     assert call["lead"]["urgency"] == "SOON"
     assert call["lead"]["consumer"]["fullName"].startswith("Jordan Ames")
+
+
+async def test_metered_costs_are_the_calls_own_figure(
+    business: Run, world: World, lead: Lead, database: Database
+) -> None:
+    asked = "query($id: UUID!) { call(id: $id) { costs { meteredUsd breakdown { costUsd } } } }"
+    call = await world.call(lead, status=CallStatus.BUSY)
+    for micros, shown in ((None, None), (0, "0.000000"), (1, "0.000001")):
+        async with database.system() as session:
+            (await session.get_one(Call, call.id)).metered_cost_micros = micros
+        costs = (await business(asked, id=str(call.id)))["data"]["call"]["costs"]
+        assert costs == {"meteredUsd": shown, "breakdown": []}
 
 
 async def test_transcript_and_recording(business: Run, world: World, lead: Lead, clock: SettableClock) -> None:

@@ -37,7 +37,17 @@ async def test_sales_like_calls_need_written_consent(database: Database, world: 
     lead = await world.lead(consent=ConsentKind.INFORMATIONAL)
     decision = await ask(database, await world.call(lead, call_type=call_type))
     assert (decision.verdict, decision.code) == (Verdict.REFUSED, ErrorCode.CONSENT_MISSING)
+    assert decision.field == "leadId"
     assert decision.remedy
+
+
+async def test_a_missing_consent_for_another_number_is_about_that_number(database: Database, world: World) -> None:
+    call = await world.call(await world.lead())
+    facts = CallFacts(call.business_id, call.consumer_id, call.call_type, "+13125550199")
+    now = datetime.now(UTC)
+    async with database.system() as session:
+        decision = await decide(session, facts, now=now, local_now=NOON_CHICAGO, attempts_per_day=3)
+    assert (decision.code, decision.field) == (ErrorCode.CONSENT_MISSING, "phoneNumber")
 
 
 async def test_an_appointment_may_be_confirmed_on_informational_consent(database: Database, world: World) -> None:
@@ -114,6 +124,12 @@ async def test_at_night_the_call_waits_for_the_morning(database: Database, world
         ("+1 900 555 0100", ErrorCode.NUMBER_NOT_CALLABLE),
         ("+1 500 555 0100", ErrorCode.NUMBER_NOT_CALLABLE),
         ("+1 416 555 0100", ErrorCode.NUMBER_NOT_CALLABLE),
+        ("312-555-0100 x55", ErrorCode.INVALID_PHONE_NUMBER),
+        ("(312) 555-0100 ext. 7", ErrorCode.INVALID_PHONE_NUMBER),
+        ("312-555-0100 #55", ErrorCode.INVALID_PHONE_NUMBER),
+        ("+13125550100;ext=55", ErrorCode.INVALID_PHONE_NUMBER),
+        ("1-312-FLOWERS", ErrorCode.INVALID_PHONE_NUMBER),
+        ("+13125550100 abc", ErrorCode.INVALID_PHONE_NUMBER),
     ],
 )
 def test_numbers_that_are_not_called(raw: str, code: ErrorCode) -> None:
