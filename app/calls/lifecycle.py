@@ -82,7 +82,6 @@ class InterestLevel(StrEnum):
 _S = CallStatus
 ENDED = frozenset({_S.COMPLETED, _S.NO_ANSWER, _S.BUSY, _S.FAILED, _S.CANCELED})
 WAITING = frozenset({_S.SCHEDULED, _S.QUEUED})
-LIVE = frozenset({_S.DIALING, _S.RINGING, _S.IN_PROGRESS})
 CALL_TRANSITIONS: dict[CallStatus, frozenset[CallStatus]] = {
     _S.SCHEDULED: frozenset({_S.QUEUED, _S.FAILED, _S.CANCELED}),
     _S.QUEUED: frozenset({_S.DIALING, _S.FAILED, _S.CANCELED}),

@@ -71,10 +71,6 @@ class Ledger:
         """Only counts: for events of which there are fifty a second."""
         self._counts[service, kind] += 1
 
-    def counted(self, service: str, kind: str) -> int:
-        """How often it was recorded or counted."""
-        return self._counts[service, kind]
-
     def entries(self, service: str, kind: str | None = None) -> list[Entry]:
         """The kept entries, oldest first; of one kind if given."""
         return [entry for entry in self._entries if entry.service == service and kind in (None, entry.kind)]

@@ -61,10 +61,6 @@ class Conversation:
     def __len__(self) -> int:
         return len(self._items)
 
-    @property
-    def last_id(self) -> str | None:
-        return self._items[-1].id if self._items else None
-
     def add(self, item: Item, previous_item_id: str | None = None) -> str | None:
         """Puts the item after that one ("root" for the beginning, None for the end); returns the item before it."""
         if previous_item_id is None:

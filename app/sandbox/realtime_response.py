@@ -58,7 +58,6 @@ class _Part:
     index: int
     utterance: Utterance | None
     said: str = ""
-    sent_bytes: int = 0
 
 
 @dataclass(slots=True)
@@ -153,7 +152,6 @@ class ResponseRun:
             if spoken:
                 part.said += spoken
                 await self._to_part(part, "response.output_audio_transcript.delta", delta=spoken)
-            part.sent_bytes = end
             part.item.audio_ms = end // BYTES_PER_MS
             delta = b64encode(utterance.audio[start:end]).decode()
             await self._to_part(part, "response.output_audio.delta", delta=delta)

@@ -23,7 +23,7 @@ class StandIn:
         self.ledger.script(Fault("anthropic", fault, status, times))
 
     def asked(self, kind: str) -> int:
-        return self.ledger.counted("anthropic", kind)
+        return len(self.ledger.entries("anthropic", kind))
 
 
 @asynccontextmanager
