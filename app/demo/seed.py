@@ -8,7 +8,7 @@ import phonenumbers
 from sqlalchemy import select
 from sqlmodel import col
 
-from callwright.app.accounts.models import Business, Membership, Plan, Role, User
+from callwright.app.accounts.models import Business, Membership, MembershipRole, Plan, Role, User
 from callwright.app.accounts.passwords import hash_password
 from callwright.app.compliance.models import Consent, ConsentKind
 from callwright.app.database.sessions import Database, SystemSession
@@ -51,7 +51,7 @@ async def seed_marketplace(database: Database, label: str) -> Marketplace:
         session.add_all([business, owner])
         session.add(await _user(f"admin@{label}.example.com", "Dana Operator", Role.ADMIN))
         await session.flush()
-        session.add(Membership(user_id=owner.id, business_id=business.id))
+        session.add(Membership(user_id=owner.id, business_id=business.id, role=MembershipRole.OWNER))
     return Marketplace(business.id, owner_email, is_new=True)
 
 
