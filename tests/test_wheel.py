@@ -1,9 +1,14 @@
 """The wheel, built from a clean copy and installed in a clean environment: every module and data file is in it."""
 
+import ast
+import re
 import shutil
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Iterator
+from email import message_from_bytes
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -70,6 +75,57 @@ def test_every_module_imports_in_a_clean_environment(environment: Path) -> None:
     sources = [path for path in own_files(*ROOMS) if path.suffix == ".py" and path not in NOT_IMPORTED]
     names = [".".join(("callwright", *path.with_suffix("").parts)) for path in sources]
     run(environment / "bin" / "python", "-I", "-c", IMPORT_ALL, cwd=environment, stdin="\n".join(names))
+
+
+def _imported(source: str) -> Iterator[str]:
+    """The top-level packages a module imports that are neither Python's nor ours."""
+    for node in ast.walk(ast.parse(source)):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names = [node.module]
+        tops = {name.partition(".")[0] for name in names}
+        yield from tops - sys.stdlib_module_names - {"callwright"}
+
+
+def _normal(distribution: str) -> str:
+    return re.sub(r"[-_.]+", "-", distribution).lower()
+
+
+def _declared(wheel: Path) -> dict[str | None, set[str]]:
+    """The distributions the wheel asks for, by extra; None is without any."""
+    declared: dict[str | None, set[str]] = {}
+    with ZipFile(wheel) as archive:
+        [metadata] = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
+        requirements = message_from_bytes(archive.read(metadata)).get_all("Requires-Dist", [])
+    for requirement in requirements:
+        name = re.match(r"[\w.-]+", requirement)
+        extra = re.search(r"extra == ['\"]([\w-]+)['\"]", requirement)
+        assert name is not None, requirement
+        declared.setdefault(extra[1] if extra else None, set()).add(_normal(name[0]))
+    return declared
+
+
+def test_what_is_imported_is_declared(wheel: Path) -> None:
+    """The clean environment borrows this one's packages, so it cannot tell; a dependency's own dependency may leave."""
+    declared = _declared(wheel)
+    distributions = packages_distributions()
+    with ZipFile(wheel) as archive:
+        sources = {
+            path: archive.read(name).decode()
+            for name in archive.namelist()
+            if (path := Path(name)).parts[0] == "callwright" and path.suffix == ".py"
+        }
+    missing = [
+        f"{path}: {package}"
+        for path, source in sources.items()
+        for package in _imported(source)
+        if not {_normal(name) for name in distributions.get(package, ())}
+        & (declared[None] | (declared["sandbox"] if path.is_relative_to("callwright/app/sandbox") else set()))
+    ]
+    assert len(sources) > 100
+    assert missing == []
 
 
 def test_the_command_starts_in_a_clean_environment(environment: Path) -> None:
