@@ -64,7 +64,7 @@ async def test_a_later_time_makes_it_scheduled(state: AppState, actor: Actor, le
     [
         ({"phone_number": "12"}, ErrorCode.INVALID_PHONE_NUMBER, "phoneNumber"),
         ({"phone_number": "+442071234567"}, ErrorCode.NUMBER_NOT_CALLABLE, "phoneNumber"),
-        ({"phone_number": "+13125550177"}, ErrorCode.CONSENT_MISSING, "leadId"),
+        ({"phone_number": "+13125550177"}, ErrorCode.CONSENT_MISSING, "phoneNumber"),
         ({"scheduled_time": datetime(2020, 1, 1, tzinfo=UTC)}, ErrorCode.INVALID_TIME, "scheduledTime"),
         ({"scheduled_time": datetime(2036, 1, 1)}, ErrorCode.INVALID_TIME, "scheduledTime"),  # noqa: DTZ001
         ({"scheduled_time": datetime(2096, 1, 1, tzinfo=UTC)}, ErrorCode.INVALID_TIME, "scheduledTime"),
