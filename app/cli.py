@@ -8,31 +8,38 @@ import asyncio
 import logging
 import os
 import sys
-from collections.abc import Awaitable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import typer
 from pydantic import ValidationError
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from callwright.app.calls.lifecycle import CallType
 from callwright.app.errors import CallwrightError, ErrorCode
-from callwright.app.localstore import EmbeddedStoreError
 from callwright.app.logs import configure_logging
 from callwright.app.settings import Settings
 
 app = typer.Typer(help="AI phone calls people can trust.", no_args_is_help=True, pretty_exceptions_enable=False)
 out = Console()
 err = Console(stderr=True)
-T = TypeVar("T")
 
 PersonasOption = Annotated[
     Path | None,
-    typer.Option("--personas", help="A folder of persona files (YAML) to add to the sandbox's.", exists=True),
+    typer.Option(
+        "--personas",
+        help="A folder of persona files (*.yaml, *.yml) to add to the sandbox's.",
+        exists=True,
+        file_okay=False,
+    ),
 ]
+INTERRUPTED = 130  # what a shell reports after Ctrl-C
+SLOWEST, FASTEST = 0.1, 50.0  # a phone beside real time
 
 
 def load_settings() -> Settings:
@@ -42,7 +49,7 @@ def load_settings() -> Settings:
     except ValidationError as error:
         for problem in error.errors(include_url=False, include_input=False):
             where = ".".join(str(part) for part in problem["loc"])
-            err.print(f"[red]settings:[/red] {where + ': ' if where else ''}{problem['msg']}", highlight=False)
+            _complain("settings:", f"{where + ': ' if where else ''}{problem['msg'].removeprefix('Value error, ')}")
         raise typer.Exit(2) from None
 
 
@@ -52,7 +59,8 @@ def up(
         bool, typer.Option(help="Use stand-ins for Twilio, OpenAI and Anthropic; needs no key.")
     ] = False,
     speed: Annotated[
-        float | None, typer.Option(help="How much faster than real time the sandbox's phones run.")
+        float | None,
+        typer.Option(help="How much faster than real time the sandbox's phones run.", min=SLOWEST, max=FASTEST),
     ] = None,
     personas: PersonasOption = None,
 ) -> None:
@@ -61,14 +69,15 @@ def up(
     settings = load_settings()
     if not sandbox:
         _require_keys(settings)
-    asyncio.run(_guarded(_up(settings, personas, sandbox=sandbox, speed=speed)))
+    with _guarded():
+        asyncio.run(_up(settings, personas, sandbox=sandbox, speed=speed))
 
 
 async def _up(settings: Settings, personas: Path | None, *, sandbox: bool, speed: float | None) -> None:
     from callwright.app.stack import children_of, sandboxed, stores
     from callwright.app.supervisor import Supervisor
 
-    if sandbox:
+    if sandbox or settings.in_sandbox:
         settings = sandboxed(settings, speed=speed)
     async with stores(settings) as ready:
         if ready.in_sandbox:
@@ -106,7 +115,9 @@ def demo(
     persona: Annotated[str, typer.Option(help="The callee: the last four digits of the number dialled.")] = "0100",
     call_type: Annotated[CallType, typer.Option(help="Why the agent calls.")] = CallType.QUALIFY_LEAD,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the story.")] = False,
-    speed: Annotated[float, typer.Option(help="How much faster than real time the phone runs.")] = 1.0,
+    speed: Annotated[
+        float, typer.Option(help="How much faster than real time the phone runs.", min=SLOWEST, max=FASTEST)
+    ] = 1.0,
     personas: PersonasOption = None,
 ) -> None:
     """Start everything, place one call to a persona, and follow it to its summary."""
@@ -117,9 +128,11 @@ def demo(
         raise typer.BadParameter("four digits from 0100 to 0199", param_hint="--persona")
     settings = load_settings()
     settings = settings.model_copy(update={"data_dir": settings.data_dir / "demo"})
-    raise typer.Exit(
-        asyncio.run(_guarded(run_demo(settings, persona, call_type, as_json=as_json, speed=speed, personas=personas)))
-    )
+    with _guarded():
+        try:
+            asyncio.run(run_demo(settings, persona, call_type, as_json=as_json, speed=speed, personas=personas))
+        except asyncio.CancelledError:
+            raise typer.Exit(INTERRUPTED) from None
 
 
 @app.command()
@@ -128,7 +141,8 @@ def web() -> None:
     settings = _start("web")
     from callwright.app import web as process
 
-    process.run(settings)
+    with _guarded():
+        process.run(settings)
 
 
 @app.command()
@@ -139,10 +153,11 @@ def bridge(
     settings = _start("bridge")
     from callwright.bridge import process
 
-    if processes == 1:
-        process.run(settings)
-    else:
-        process.run_several(settings, processes)
+    with _guarded():
+        if processes == 1:
+            process.run(settings)
+        else:
+            process.run_several(settings, processes)
 
 
 @app.command()
@@ -151,7 +166,8 @@ def worker() -> None:
     settings = _start("worker")
     from callwright.tasks import worker as process
 
-    process.run(settings)
+    with _guarded():
+        process.run(settings)
 
 
 @app.command()
@@ -160,10 +176,11 @@ def dispatcher() -> None:
     settings = _start("dispatcher")
     from callwright.tasks import dispatcher as process
 
-    process.run(settings)
+    with _guarded():
+        process.run(settings)
 
 
-@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+@app.command(add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def sandbox(context: typer.Context) -> None:
     """Run the stand-ins for Twilio, OpenAI Realtime and Claude; options are the server's (try --help)."""
     os.execv(sys.executable, [sys.executable, "-m", "callwright.app.sandbox.server", *context.args])  # noqa: S606
@@ -171,16 +188,19 @@ def sandbox(context: typer.Context) -> None:
 
 @app.command()
 def migrate(
-    to: Annotated[str, typer.Option(help="A revision, `head`, or `base` to take everything down.")] = "head",
+    to: Annotated[
+        str, typer.Option(help="A revision, up or down; `head`, or `base` to take everything down.")
+    ] = "head",
 ) -> None:
     """Bring the database to a revision."""
-    from callwright.app.database.migrate import downgrade, upgrade
+    from callwright.app.database.migrate import bring_to
 
     settings = load_settings()
     if not settings.database_url:
-        err.print("[red]DATABASE_URL is not set.[/red] `callwright up` migrates its embedded database by itself.")
+        _complain("DATABASE_URL is not set.", "`callwright up` migrates its embedded database by itself.")
         raise typer.Exit(2)
-    (downgrade if to == "base" else upgrade)(settings.database_url, to)
+    with _guarded():
+        bring_to(settings.database_url, to)
     out.print(f"The database is at {to}.")
 
 
@@ -189,7 +209,8 @@ def schema() -> None:
     """Print the GraphQL schema."""
     from callwright.graphql.schema import export
 
-    sys.stdout.write(export())
+    with _guarded():
+        sys.stdout.write(export())
 
 
 @app.command()
@@ -199,11 +220,24 @@ def token(
     days: Annotated[int, typer.Option(help="How long it lives.", min=1, max=3650)] = 90,
 ) -> None:
     """Make a personal API token; it is shown once."""
-    settings = load_settings()
-    if not settings.database_url:
-        err.print("[red]DATABASE_URL is not set.[/red]")
+    database_url = _database_of(load_settings())
+    with _guarded():
+        sys.stdout.write(asyncio.run(_token(database_url, email, name, days)) + "\n")
+
+
+def _database_of(settings: Settings) -> str:
+    """The database of the settings, else the embedded one that a `callwright up` in the same data folder runs."""
+    from callwright.app.database.embedded import running_url
+
+    url = settings.database_url or running_url(settings.data_dir / "postgres")
+    if url is None:
+        _complain(
+            "There is no database:",
+            f"DATABASE_URL is not set, and no `callwright up` is running on {settings.data_dir}. "
+            "Start one, or set DATABASE_URL.",
+        )
         raise typer.Exit(2)
-    sys.stdout.write(asyncio.run(_guarded(_token(settings.database_url, email, name, days))) + "\n")
+    return url
 
 
 async def _token(database_url: str, email: str, name: str, days: int) -> str:
@@ -239,10 +273,9 @@ def bench_calls(
     """Insert answered calls for a load generator; prints `callSid<TAB>customParameters as JSON`, one line a call."""
     configure_logging("bench-calls", level=logging.WARNING)
     settings = load_settings()
-    if not settings.database_url:
-        err.print("[red]DATABASE_URL is not set.[/red]")
-        raise typer.Exit(2)
-    lines = asyncio.run(_guarded(_bench_calls(settings, settings.database_url, count, timedelta(minutes=minutes))))
+    database_url = _database_of(settings)
+    with _guarded():
+        lines = asyncio.run(_bench_calls(settings, database_url, count, timedelta(minutes=minutes)))
     sys.stdout.write("".join(f"{line}\n" for line in lines))
 
 
@@ -265,7 +298,8 @@ def doctor(sandbox: Annotated[bool, typer.Option(help="Check for running in the 
     from callwright.app.stack import sandboxed
 
     settings = load_settings()
-    findings = asyncio.run(examine(sandboxed(settings) if sandbox else settings))
+    with _guarded():
+        findings = asyncio.run(examine(sandboxed(settings) if sandbox else settings))
     table = Table("check", "", "found", "what to do")
     for finding in findings:
         mark = "[green]ok[/green]" if finding.ok else "[red]no[/red]"
@@ -278,6 +312,15 @@ def _start(process: str) -> Settings:
     configure_logging(process)
     settings = load_settings()
     _require_keys(settings)
+    missing = [
+        name for name, url in (("DATABASE_URL", settings.database_url), ("REDIS_URL", settings.redis_url)) if not url
+    ]
+    if missing:
+        _complain(
+            f"Missing: {', '.join(missing)}.",
+            "Set what is missing, or run `callwright up`, which starts embedded stores and every process.",
+        )
+        raise typer.Exit(2)
     return settings
 
 
@@ -286,21 +329,31 @@ def _require_keys(settings: Settings) -> None:
         return
     missing = settings.missing_keys()
     if missing:
-        err.print(f"[red]Missing:[/red] {', '.join(missing)}.", highlight=False)
-        err.print("Set them in the environment or in .env, or add --sandbox to `callwright up` to need none.")
+        _complain(
+            f"Missing: {', '.join(missing)}.",
+            "Set them in the environment or in .env, or add --sandbox to `callwright up` to need none.",
+        )
         raise typer.Exit(2)
 
 
-async def _guarded(work: Awaitable[T]) -> T:
-    """An expected failure becomes one line and exit code 1."""
-    from callwright.app.supervisor import SupervisorError
+def _complain(what: str, remedy: str = "") -> None:
+    """One line, however narrow the terminal: a supervisor quotes the last one."""
+    err.print(f"[red]{escape(what)}[/red] {escape(remedy)}".rstrip(), highlight=False, soft_wrap=True)
 
+
+@contextmanager
+def _guarded() -> Iterator[None]:
+    """An expected failure becomes one line and its exit code; anything else keeps its traceback."""
     try:
-        return await work
-    except (CallwrightError, EmbeddedStoreError, SupervisorError) as error:
-        remedy = getattr(error, "remedy", "")
-        err.print(f"[red]{error}[/red] {remedy}", highlight=False)
-        raise typer.Exit(1) from None
+        yield
+    except Exception as error:
+        from callwright.app.failures import told
+
+        failure = told(error)
+        if failure is None:
+            raise
+        _complain(failure.what, failure.remedy)
+        raise typer.Exit(failure.exit_code) from None
 
 
 def main() -> None:

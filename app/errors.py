@@ -58,3 +58,7 @@ class CallwrightError(Exception):
         self.remedy = remedy
         self.until = until
         self.ids = dict(ids or {})
+
+
+class ToldError(RuntimeError):
+    """The base of failures whose message is written for the person at the terminal."""

@@ -6,11 +6,15 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 SANDBOX_ACCOUNT_SID = "AC" + "0" * 32
 SANDBOX_AUTH_TOKEN = "sandbox-token"  # noqa: S105 - the stand-in's, on loopback only
+_STORE_SCHEMES = {
+    "database_url": ("postgresql://", "postgres://", "postgresql+psycopg://"),
+    "redis_url": ("redis://", "rediss://", "unix://"),
+}
 
 
 class Environment(StrEnum):
@@ -92,6 +96,19 @@ class Settings(BaseSettings):
     reconcile_after_seconds: float = Field(default=20.0, gt=0)
     recording_link_seconds: int = 3600
     recordings_url: str | None = None
+
+    @field_validator("database_url", "redis_url")
+    @classmethod
+    def _has_a_known_scheme(cls, url: str | None, info: ValidationInfo) -> str | None:
+        schemes = _STORE_SCHEMES[info.field_name or ""]
+        if url is not None and not url.startswith(schemes):
+            raise ValueError(f"must start with {' or '.join(schemes)}")
+        if url is not None and "," not in url:
+            try:
+                _ = urlsplit(url).port
+            except ValueError:
+                raise ValueError("its port must be a number from 0 to 65535") from None
+        return url
 
     @model_validator(mode="after")
     def _sandbox_never_meets_real_people(self) -> Self:

@@ -7,27 +7,20 @@ import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
 from callwright.app.database import embedded as postgres
 from callwright.app.database.migrate import upgrade
+from callwright.app.errors import CallwrightError, ErrorCode
 from callwright.app.events import embedded as valkey
 from callwright.app.localstore import LocalServer
-from callwright.app.settings import SANDBOX_ACCOUNT_SID, SANDBOX_AUTH_TOKEN, Settings
+from callwright.app.settings import SANDBOX_ACCOUNT_SID, SANDBOX_AUTH_TOKEN, Environment, Settings
 from callwright.app.supervisor import Child, http_ready
 
 PROCESSES = ("web", "bridge", "worker", "dispatcher")
-
-
-@dataclass(frozen=True, slots=True)
-class Stack:
-    """What to run: the settings every process gets, and the processes in starting order."""
-
-    settings: Settings
-    children: list[Child]
 
 
 @asynccontextmanager
@@ -73,10 +66,21 @@ def free_port() -> int:
 
 
 def sandboxed(settings: Settings, *, port: int | None = None, speed: float | None = None) -> Settings:
-    """The same settings with every provider replaced by the sandbox; real keys are left out, whatever was set."""
+    """The same settings with every provider replaced by the sandbox; real keys are left out, whatever was set.
+
+    Its port is `port`, else the one of CALLWRIGHT_SANDBOX_URL, else a free one, so that two never share a sandbox.
+    Raises `CallwrightError` in production.
+    """
+    if settings.environment is Environment.PRODUCTION:
+        raise CallwrightError(
+            ErrorCode.CONFIGURATION,
+            "The sandbox does not run in production.",
+            remedy="Set CALLWRIGHT_ENVIRONMENT=development.",
+        )
+    port = port or urlsplit(settings.sandbox_url or "").port or free_port()
     return settings.model_copy(
         update={
-            "sandbox_url": f"http://127.0.0.1:{port or 9100}",
+            "sandbox_url": f"http://127.0.0.1:{port}",
             "sandbox_speed": speed or settings.sandbox_speed,
             "twilio_account_sid": SANDBOX_ACCOUNT_SID,
             "twilio_auth_token": SecretStr(SANDBOX_AUTH_TOKEN),
@@ -107,28 +111,39 @@ def children_of(
     """The processes in starting order; each writes to a file of its own in `log_dir` when one is given."""
     environment = {**os.environ, **settings.as_environment()}
     if log_dir is not None:
-        log_dir.mkdir(parents=True, exist_ok=True)
+        private_folder(log_dir)
 
-    def child(name: str, arguments: list[str], health: str | None) -> Child:
+    def child(name: str, arguments: list[str], health: str | None, address: tuple[str, int] | None) -> Child:
         return Child(
             name,
             [executable, "-m", *arguments],
             env=environment,
             ready=http_ready(health) if health else None,
             log_file=log_dir / f"{name}.log" if log_dir else None,
+            address=address,
         )
 
     children = []
     if settings.sandbox_url:
-        port = settings.sandbox_url.rsplit(":", 1)[1]
-        arguments = ["callwright.app.sandbox.server", "--port", port, "--speed", str(settings.sandbox_speed)]
+        port = urlsplit(settings.sandbox_url).port or 80
+        arguments = ["callwright.app.sandbox.server", "--port", str(port), "--speed", str(settings.sandbox_speed)]
         arguments += ["--auth-token", SANDBOX_AUTH_TOKEN]
         if personas is not None:
             arguments += ["--personas", str(personas)]
-        children.append(child("sandbox", arguments, f"{settings.sandbox_url}/sandbox/health"))
-    ready = {
-        "web": f"http://127.0.0.1:{settings.web_port}/health",
-        "bridge": f"http://127.0.0.1:{settings.bridge_port}/health",
+        children.append(child("sandbox", arguments, f"{settings.sandbox_url}/sandbox/health", ("127.0.0.1", port)))
+    listening = {
+        "web": (settings.web_host, settings.web_port),
+        "bridge": (settings.bridge_host, settings.bridge_port),
     }
-    children += [child(name, ["callwright.app.cli", name], ready.get(name)) for name in PROCESSES]
+    for name in PROCESSES:
+        address = listening.get(name)
+        health = f"http://127.0.0.1:{address[1]}/health" if address else None
+        children.append(child(name, ["callwright.app.cli", name], health, address))
     return children
+
+
+def private_folder(folder: Path) -> Path:
+    """The folder, made if need be, open to its owner only: what people said is in it."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.chmod(0o700)
+    return folder

@@ -2,28 +2,35 @@
 
 import asyncio
 import contextlib
+import errno
 import os
 import signal
+import socket
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
 import aiohttp
 import structlog
 
+from callwright.app.childlife import Life, pass_on
 from callwright.app.childprocess import bound_to_parent
+from callwright.app.errors import ToldError
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
+T = TypeVar("T")
 Readiness = Callable[[], Awaitable[bool]]
 _POLL_SECONDS = 0.05
+_CONFIGURATION_EXIT = 2  # what a process of ours ends with when trying again cannot help
+_LIVES_BEFORE_READY = 3
 
 
-class SupervisorError(RuntimeError):
-    """A child did not become ready in time."""
+class SupervisorError(ToldError):
+    """A child cannot be brought up, or not in time; the message says which, and its last words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +38,8 @@ class Child:
     """One process to keep running.
 
     `env` is its whole environment (None: the supervisor's). It is up once `ready()` is true, or at once without one.
-    Its output is appended to `log_file`, or goes where the supervisor's goes.
+    Its output is appended to `log_file`, which only its owner may read, or goes where the supervisor's goes. `address`
+    is the host and port it will listen on: whoever has them already would answer `ready` in its place.
     """
 
     name: str
@@ -39,6 +47,7 @@ class Child:
     env: Mapping[str, str] | None = None
     ready: Readiness | None = None
     log_file: Path | None = None
+    address: tuple[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +87,12 @@ class ChildEvent:
     state: ChildState
     pid: int
     exit_code: int | None = None  # negative: the signal that ended it
-    restart_in: float | None = None  # seconds
+    restart_in: float | None = None  # seconds; None: not again
 
     def __str__(self) -> str:
         if self.state is ChildState.DIED:
-            return f"{self.name} died ({describe_exit(self.exit_code)}), restarting in {self.restart_in:g} s"
+            again = "" if self.restart_in is None else f", restarting in {self.restart_in:g} s"
+            return f"{self.name} died ({describe_exit(self.exit_code)}){again}"
         if self.state is ChildState.STOPPED:
             return f"{self.name} stopped ({describe_exit(self.exit_code)})"
         return f"{self.name} {self.state} (pid {self.pid})"
@@ -128,11 +138,16 @@ class _Running:
     """A child with its present process and the task that keeps it running."""
 
     child: Child
-    process: asyncio.subprocess.Process
-    started_at: float
+    life: Life
+    lives: int = 1
     delay: float | None = None
     up: asyncio.Event = field(default_factory=asyncio.Event)
     keeper: asyncio.Task[None] | None = None
+
+    @property
+    def was_ready(self) -> bool:
+        """True once its probe said so; never without a probe."""
+        return self.child.ready is not None and self.up.is_set()
 
 
 class Supervisor:
@@ -165,6 +180,8 @@ class Supervisor:
         self._running: list[_Running] = []
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
+        self._failed = asyncio.Event()
+        self._failure: SupervisorError | None = None
 
     async def __aenter__(self) -> Self:
         try:
@@ -180,14 +197,14 @@ class Supervisor:
     async def run(self) -> None:
         """Starts everything and returns when all is stopped after SIGTERM, SIGINT or `request_stop`.
 
-        A second signal kills what has not ended yet. Raises `SupervisorError` if a child does not become ready.
+        A second signal kills what has not ended yet. Raises `SupervisorError` if a child cannot be brought up.
         """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.request_stop)
         try:
             async with self:
-                await self._stop.wait()
+                await self.during(self._stop.wait())
         finally:
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.remove_signal_handler(number)
@@ -198,68 +215,121 @@ class Supervisor:
             self._hurry.set()
         self._stop.set()
 
+    async def during(self, work: Coroutine[object, object, T]) -> T:
+        """The result of `work`, which is cancelled with a `SupervisorError` when a child is given up meanwhile."""
+        task = asyncio.create_task(work)
+        failed = asyncio.create_task(self._failed.wait())
+        try:
+            await asyncio.wait((task, failed), return_when=asyncio.FIRST_COMPLETED)
+            if not task.done() and self._failure is not None:
+                raise self._failure
+            return await task
+        finally:
+            task.cancel()
+            failed.cancel()
+            await asyncio.wait((task, failed))
+
     async def _start_all(self) -> None:
+        for child in self._children:
+            _require_free(child)
         for child in self._children:
             if self._stop.is_set():
                 return
-            running = _Running(child, await self._spawn(child), time.monotonic())
+            running = _Running(child, await self._spawn(child))
             self._running.append(running)
             running.keeper = asyncio.create_task(self._keep(running), name=f"keep {child.name}")
         for running in self._running:
             await self._wait_up(running)
 
     async def _wait_up(self, running: _Running) -> None:
-        waits = [asyncio.create_task(event.wait()) for event in (running.up, self._stop)]
+        waits = [asyncio.create_task(event.wait()) for event in (running.up, self._stop, self._failed)]
         try:
             done, _ = await asyncio.wait(waits, timeout=self._ready_timeout, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for wait in waits:
                 wait.cancel()
+        if self._failure is not None:
+            raise self._failure
         if not done:
-            code = running.process.returncode
+            code = running.life.process.returncode
             state = "is running" if code is None else f"ended with {describe_exit(code)}"
             where = f", see {running.child.log_file}" if running.child.log_file else ""
             raise SupervisorError(
                 f"{running.child.name} was not ready after {self._ready_timeout:g} s; it {state}{where}"
             )
 
-    async def _spawn(self, child: Child) -> asyncio.subprocess.Process:
+    async def _spawn(self, child: Child) -> Life:
+        log_start, relay = 0, None
         with contextlib.ExitStack() as files:
-            output = files.enter_context(child.log_file.open("ab")) if child.log_file else None
+            output = errors = None
+            if child.log_file is not None:
+                child.log_file.touch(mode=0o600)
+                log_start = child.log_file.stat().st_size
+                output = errors = files.enter_context(child.log_file.open("ab")).fileno()
+            else:
+                source, errors = os.pipe()
+                files.callback(os.close, errors)
+                relay = asyncio.create_task(pass_on(source), name=f"output of {child.name}")
             process = await asyncio.create_subprocess_exec(
                 *bound_to_parent(child.argv),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
-                stderr=output,
+                stderr=errors,
                 env=None if child.env is None else dict(child.env),
                 start_new_session=True,
             )
         self._report(ChildEvent(child.name, ChildState.STARTED, process.pid))
-        return process
+        return Life(process, time.monotonic(), child.log_file, log_start, relay)
 
     async def _keep(self, running: _Running) -> None:
-        """Watches one child for ever: reports when it is ready, and starts it anew when it dies."""
+        """Watches one child: reports when it is ready, starts it anew when it dies, until that cannot help."""
         child = running.child
-        while True:
-            probe = asyncio.create_task(self._probe(running))
-            try:
-                code = await running.process.wait()
-            finally:
-                probe.cancel()
-            _kill_group(running.process.pid)
-            lived = time.monotonic() - running.started_at
-            running.delay = self._backoff.next_delay(running.delay, lived)
-            self._report(ChildEvent(child.name, ChildState.DIED, running.process.pid, code, running.delay))
-            await asyncio.sleep(running.delay)
-            running.process = await self._spawn(child)
-            running.started_at = time.monotonic()
+        try:
+            while True:
+                life = running.life
+                probe = asyncio.create_task(self._probe(running, life))
+                try:
+                    code = await life.process.wait()
+                finally:
+                    probe.cancel()
+                _kill_group(life.process.pid)
+                await self._give_up_if_hopeless(running, code)
+                running.delay = self._backoff.next_delay(running.delay, time.monotonic() - life.started_at)
+                self._report(ChildEvent(child.name, ChildState.DIED, life.process.pid, code, running.delay))
+                await asyncio.sleep(running.delay)
+                _require_free(child)
+                running.life = await self._spawn(child)
+                running.lives += 1
+        except SupervisorError as error:
+            self._failure = self._failure or error
+            self._failed.set()
 
-    async def _probe(self, running: _Running) -> None:
+    async def _give_up_if_hopeless(self, running: _Running, code: int) -> None:
+        """Raises `SupervisorError` after a death that another start would only repeat."""
+        child = running.child
+        if running.was_ready:
+            return
+        if code == _CONFIGURATION_EXIT:
+            what = f"{child.name} ended with {describe_exit(code)} before it was ready"
+        elif child.ready is not None and running.lives >= _LIVES_BEFORE_READY:
+            what = f"{child.name} ended {running.lives} times before it was ready, at last with {describe_exit(code)}"
+        else:
+            return
+        self._report(ChildEvent(child.name, ChildState.DIED, running.life.process.pid, code))
+        words = await running.life.last_words()
+        where = f" (all of it in {child.log_file})" if child.log_file else ""
+        raise SupervisorError(f"{what}: {words or 'it said nothing'}{where}")
+
+    async def _probe(self, running: _Running, life: Life) -> None:
         ready = running.child.ready
-        while ready is not None and not await ready():
+        if ready is None:
+            running.up.set()
+            return
+        while not await ready():
             await asyncio.sleep(_POLL_SECONDS)
-        self._report(ChildEvent(running.child.name, ChildState.READY, running.process.pid))
-        running.up.set()
+        if life.process.returncode is None:  # else another process answered
+            self._report(ChildEvent(running.child.name, ChildState.READY, life.process.pid))
+            running.up.set()
 
     async def _stop_all(self) -> None:
         """Ends the children in reverse order, each after the one started later has gone. No restart from here on."""
@@ -275,7 +345,7 @@ class Supervisor:
         self._running.clear()
 
     async def _end(self, running: _Running) -> None:
-        process, name = running.process, running.child.name
+        process, name = running.life.process, running.child.name
         if process.returncode is None:
             self._report(ChildEvent(name, ChildState.STOPPING, process.pid))
             process.terminate()
@@ -286,6 +356,7 @@ class Supervisor:
                 self._report(ChildEvent(name, ChildState.KILLED, process.pid))
         _kill_group(process.pid)
         code = await process.wait()
+        await running.life.last_words()
         self._report(ChildEvent(name, ChildState.STOPPED, process.pid, code))
 
 
@@ -293,3 +364,21 @@ def _kill_group(leader: int) -> None:
     """Kills what is left of a child's session: itself, and processes it started and did not take with it."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(leader, signal.SIGKILL)
+
+
+def _require_free(child: Child) -> None:
+    """Raises `SupervisorError` if another program has the address the child will listen on."""
+    if child.address is None:
+        return
+    host, port = child.address
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as attempt:
+        attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            attempt.bind((host, port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise SupervisorError(
+                    f"{child.name} cannot listen on {host} port {port}: address already in use; "
+                    "end the program that has it, or choose another port"
+                ) from None
+            # Any other trouble is the child's to report.

@@ -99,9 +99,23 @@ def start(data_dir: Path, *, database: str = "callwright", durable: bool = True)
         held.callback(process.stop, _STOP_STEPS)
         process.wait_ready(lambda: _answers(sockets.path), _READY_SECONDS)
         _create_database(sockets.path, database)
-        url = f"postgresql+psycopg://{_SUPERUSER}@/{quote(database)}?host={quote(str(sockets.path))}"
+        url = _url(sockets.path, database)
         release = held.pop_all()
     return EmbeddedPostgres(url, process.pid, release)
+
+
+def running_url(data_dir: Path, *, database: str = "callwright") -> str | None:
+    """The URL of the server another process runs in `data_dir` now; None if there is none that answers us."""
+    try:
+        # Fifth line of PostgreSQL's own pid file: the folder of its socket.
+        sockets = Path((data_dir.resolve() / "cluster" / "postmaster.pid").read_text().splitlines()[4])
+    except (OSError, IndexError):
+        return None
+    return _url(sockets, database) if sockets.is_absolute() and _answers(sockets) else None
+
+
+def _url(sockets: Path, database: str) -> str:
+    return f"postgresql+psycopg://{_SUPERUSER}@/{quote(database)}?host={quote(str(sockets))}"
 
 
 def _programs(cluster: Path) -> Path:

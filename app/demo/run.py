@@ -3,25 +3,27 @@
 import asyncio
 import contextlib
 import json
-import shutil
+import signal
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID, uuid4
 
+import aiohttp
 from rich.console import Console
+from rich.markup import escape
 
 from callwright.app.calls.lifecycle import CallType
 from callwright.app.database.sessions import Database
-from callwright.app.demo.client import GraphQLClient, JsonObject
+from callwright.app.demo.client import GraphQLClient, GraphQLError, JsonObject
 from callwright.app.demo.seed import DEMO_PASSWORD, add_lead, seed_marketplace
 from callwright.app.demo.story import Story, print_result
-from callwright.app.errors import CallwrightError, ErrorCode
+from callwright.app.errors import CallwrightError, ErrorCode, ToldError
 from callwright.app.settings import Settings
-from callwright.app.stack import children_of, free_port, on_free_ports, sandboxed, stores
-from callwright.app.supervisor import ChildEvent, Supervisor
+from callwright.app.stack import children_of, free_port, on_free_ports, private_folder, sandboxed, stores
+from callwright.app.supervisor import ChildEvent, ChildState, Supervisor
 
-LONGEST_SECONDS = 420.0
-ENDED = {"COMPLETED", "NO_ANSWER", "BUSY", "FAILED", "CANCELED"}
+LONGEST_SECONDS = 420.0  # at the speed of real time or above
 
 SIGN_IN = "mutation($email: String!, $password: String!) { signIn(email: $email, password: $password) { token } }"
 INITIATE = """
@@ -44,6 +46,10 @@ query($id: UUID!) { call(id: $id) {
 RECORDING = "query($id: UUID!) { callRecording(callId: $id) { url expiresAt } }"
 
 
+class DemoError(ToldError):
+    """The demo did not come to its end; the message says why and where to look."""
+
+
 @dataclass(frozen=True, slots=True)
 class Demo:
     """One demo call as it is being followed."""
@@ -64,29 +70,69 @@ async def run_demo(
     settings = settings.model_copy(update={"retry_base_seconds": 2.0 / speed, "dispatch_interval_seconds": 0.25})
     console = Console(stderr=as_json, quiet=as_json)
     console.print("[bold]Callwright demo[/bold] · sandbox: nobody is really called; calling hours are always open")
-    async with stores(settings) as ready:
-        database = Database(ready.database_url or "")
-        try:
-            place = await seed_marketplace(database, f"run-{uuid4().hex[:8]}")
-            lead_id = await add_lead(database, place.business_id, persona)
-        finally:
-            await database.close()
-        children = children_of(ready, log_dir=ready.data_dir / "logs", personas=personas)
-        console.print(f"Starting {', '.join(child.name for child in children)} …")
-        deaths: list[ChildEvent] = []
-        async with (
-            Supervisor(children, report=deaths.append),
-            GraphQLClient(f"{ready.public_url}/graphql") as client,
-            asyncio.timeout(LONGEST_SECONDS),
-        ):
-            signed_in = await client.execute(SIGN_IN, {"email": place.owner_email, "password": DEMO_PASSWORD})
-            client.token = signed_in["signIn"]["token"]
-            result = await place_call(Demo(client, ready, persona, call_type, lead_id, Story(console)))
-            if as_json:
-                print(json.dumps(result, indent=2), flush=True)  # noqa: T201 - the command's output
-            else:
-                print_result(console, result)
+    with _stopping_on_signals(Console(stderr=True)):
+        async with stores(settings) as ready:
+            database = Database(ready.database_url or "")
+            try:
+                place = await seed_marketplace(database, f"run-{uuid4().hex[:8]}")
+                lead_id = await add_lead(database, place.business_id, persona)
+            finally:
+                await database.close()
+            log_dir = ready.data_dir / "logs"
+            children = children_of(ready, log_dir=log_dir, personas=personas)
+            console.print(f"Starting {', '.join(child.name for child in children)} …")
+
+            def tell(event: ChildEvent) -> None:
+                if event.state is ChildState.DIED:
+                    console.print(f"[yellow]{escape(str(event))}[/yellow]", highlight=False)
+
+            async def call() -> JsonObject:
+                async with GraphQLClient(f"{ready.public_url}/graphql") as client:
+                    person = {"email": place.owner_email, "password": DEMO_PASSWORD}
+                    client.token = (await client.execute(SIGN_IN, person))["signIn"]["token"]
+                    return await place_call(Demo(client, ready, persona, call_type, lead_id, Story(console)))
+
+            async with Supervisor(children, report=tell) as supervisor, _explained(log_dir, speed):
+                result = await supervisor.during(call())
+                if as_json:
+                    print(json.dumps(result, indent=2), flush=True)  # noqa: T201 - the command's output
+                else:
+                    print_result(console, result)
     return 0
+
+
+@contextlib.contextmanager
+def _stopping_on_signals(console: Console) -> Iterator[None]:
+    """SIGINT and SIGTERM cancel the block, and the person sees that the processes are being stopped."""
+    task = asyncio.current_task()
+    assert task is not None
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        console.print("Stopping …")
+        task.cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop)
+    try:
+        yield
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+
+
+@contextlib.asynccontextmanager
+async def _explained(log_dir: Path, speed: float) -> AsyncIterator[None]:
+    """Bounds the block's time; a failure of the API or the time's end becomes a DemoError."""
+    seconds = LONGEST_SECONDS / min(1.0, speed)
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError:
+        raise DemoError(f"the call did not end within {seconds:g} s; see the processes' logs in {log_dir}") from None
+    except (GraphQLError, aiohttp.ClientError) as error:
+        what = str(error) or type(error).__name__
+        raise DemoError(f"the API failed: {what}; see the processes' logs in {log_dir}") from error
 
 
 async def place_call(demo: Demo) -> JsonObject:
@@ -135,14 +181,19 @@ async def _recording(demo: Demo, call_id: str) -> JsonObject | None:
     link = (await demo.client.execute(RECORDING, {"id": call_id}))["callRecording"]
     if link is None:
         return None
-    path = demo.settings.data_dir / "calls" / f"{demo.persona}-{call_id}.wav"
-    path.parent.mkdir(parents=True, exist_ok=True)
+    folder = private_folder(demo.settings.data_dir / "calls")
+    path = folder / f"{demo.persona}-{call_id}.wav"
     audio = await demo.client.download(link["url"])
-    await asyncio.to_thread(path.write_bytes, audio)
-    latest = path.parent / "latest.wav"
-    await asyncio.to_thread(shutil.copyfile, path, latest)
+    for file in (path, folder / "latest.wav"):
+        await asyncio.to_thread(_write_private, file, audio)
     # Stereo mu-law at 8 kHz: 16,000 bytes a second after the 58-byte header.
     return {"path": str(path), "seconds": round((len(audio) - 58) / 16_000, 2), "bytes": len(audio)}
+
+
+def _write_private(file: Path, content: bytes) -> None:
+    file.touch(mode=0o600)
+    file.chmod(0o600)
+    file.write_bytes(content)
 
 
 async def _carrier_record(demo: Demo, phone_number: str) -> JsonObject:

@@ -157,13 +157,13 @@ class Directory:
 
 
 def load(*folders: Path) -> Directory:
-    """Reads every `*.yaml` of the folders; later folders override earlier ones by number. Raises PersonaError."""
+    """Reads every `*.yaml` and `*.yml` of the folders; later ones win where numbers meet. Raises PersonaError."""
     found: dict[str, tuple[Path, Persona]] = {}
     for folder in folders:
         if not folder.is_dir():
             raise PersonaError(folder, "folder", "does not exist; create it or leave --personas out")
         seen: dict[str, Path] = {}
-        for file in sorted(folder.glob("*.yaml")):
+        for file in sorted(file for file in folder.iterdir() if file.suffix in (".yaml", ".yml")):
             persona = read(file)
             if persona.number in seen:
                 raise PersonaError(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestServer
+from aiohttp.test_utils import TestServer, unused_port
 
 from callwright.app.supervisor import (
     Backoff,
@@ -105,7 +105,7 @@ signal.pause()
 """
     async with Supervisor([script("worker", once, tmp_path / "marker")], report=events, backoff=QUICK):
         died = await events.next(ChildState.DIED)
-        again = await events.next(ChildState.READY)
+        again = await events.next(ChildState.STARTED)
     assert str(died) == "worker died (exit code 3), restarting in 0.01 s"
     assert again.pid != died.pid
 
@@ -130,12 +130,75 @@ async def test_restarts_come_ever_more_slowly(tmp_path: Path) -> None:
 
 async def test_a_child_never_ready_fails_the_start_and_stops_the_others(tmp_path: Path) -> None:
     events = Events()
-    broken = script("web", "import sys; sys.exit(7)", ready=tmp_path / "never")
+    stuck = script("web", "import signal; signal.pause()", ready=tmp_path / "never")
     waiting = script("bridge", "import signal; signal.pause()")
-    supervisor = Supervisor([waiting, broken], report=events, backoff=QUICK, ready_timeout=1.0)
-    with pytest.raises(SupervisorError, match="web was not ready after 1 s"):
+    supervisor = Supervisor([waiting, stuck], report=events, ready_timeout=0.3)
+    with pytest.raises(SupervisorError, match=r"web was not ready after 0\.3 s; it is running"):
         await supervisor.run()
     assert ("bridge", ChildState.STOPPED) in events.of(ChildState.STOPPED)
+
+
+COMPLAIN = "import sys; print('no such', 'colour', file=sys.stderr); sys.exit(int(sys.argv[1]))"
+
+
+@pytest.mark.parametrize("logged", [True, False])
+@pytest.mark.parametrize(("code", "lives"), [(7, 3), (2, 1)])
+async def test_a_child_that_cannot_start_ends_the_start_with_its_last_words(
+    tmp_path: Path, code: int, lives: int, logged: bool
+) -> None:
+    events = Events()
+    log_file = tmp_path / "web.log" if logged else None
+    if log_file is not None:
+        log_file.write_text("of an earlier run\n")
+    argv = [sys.executable, "-c", COMPLAIN, str(code)]
+    broken = Child("web", argv, ready=exists(tmp_path / "never"), log_file=log_file)
+    supervisor = Supervisor([broken], report=events, backoff=QUICK, ready_timeout=3600.0)
+    with pytest.raises(SupervisorError, match=rf"web ended .*exit code {code}.*: no such colour") as failed:
+        await supervisor.run()
+    assert len(events.of(ChildState.DIED)) == lives
+    assert (log_file is None) or str(log_file) in str(failed.value)
+
+
+async def test_a_child_that_says_nothing_at_its_end_is_not_blamed_for_an_earlier_runs_words(tmp_path: Path) -> None:
+    log_file = tmp_path / "web.log"
+    log_file.write_text("of an earlier run\n")
+    silent = Child("web", [sys.executable, "-c", "raise SystemExit(2)"], log_file=log_file)
+    with pytest.raises(SupervisorError, match="it said nothing"):
+        async with Supervisor([silent], report=Events()) as supervisor:
+            await supervisor.during(asyncio.Event().wait())
+
+
+async def test_an_address_in_use_is_told_before_anything_starts(tmp_path: Path) -> None:
+    events = Events()
+    async with TestServer(web.Application()) as other:
+        assert other.port is not None
+        child = Child("web", [sys.executable, "-c", SERVE, "x"], address=("127.0.0.1", other.port))
+        with pytest.raises(SupervisorError, match=f"web cannot listen on 127.0.0.1 port {other.port}: address already"):
+            await Supervisor([server("sandbox", tmp_path), child], report=events).run()
+    assert events.seen == []
+
+
+async def test_work_ends_when_a_child_can_no_longer_run(tmp_path: Path) -> None:
+    """Somebody takes the child's port while it is down."""
+    events = Events()
+    port = unused_port()
+    taken = TestServer(web.Application(), port=port)
+    child = Child("web", [sys.executable, "-c", SERVE, str(tmp_path / "up")], address=("127.0.0.1", port))
+    async with Supervisor([child], report=events, backoff=Backoff(first=0.2)) as supervisor:
+        started = await events.next(ChildState.STARTED)
+        await taken.start_server()
+        with watch(started.pid) as watched:
+            watched.kill()
+        with pytest.raises(SupervisorError, match=f"port {port}"):
+            await supervisor.during(asyncio.Event().wait())
+    await taken.close()
+
+
+async def test_a_child_without_a_probe_is_said_to_be_started_never_ready() -> None:
+    events = Events()
+    async with Supervisor([script("worker", "import signal; signal.pause()")], report=events):
+        pass
+    assert events.of(ChildState.STARTED, ChildState.READY) == [("worker", ChildState.STARTED)]
 
 
 async def test_a_child_deaf_to_sigterm_is_killed_after_its_grace(tmp_path: Path) -> None:
@@ -216,8 +279,7 @@ print("over", flush=True)
 
 def test_children_die_when_the_supervisor_is_killed() -> None:
     with python(SUPERVISE) as supervisor:
-        lines = [line_of(supervisor).split() for _ in range(4)]
-        pids = [int(pid) for _, state, pid in lines if state == "ready"]
+        pids = [int(line_of(supervisor).split()[2]) for _ in range(2)]
         with watch(pids[0]) as web_process, watch(pids[1]) as bridge_process:
             supervisor.kill()
             assert web_process.ended()
@@ -227,7 +289,7 @@ def test_children_die_when_the_supervisor_is_killed() -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_stops_everything_in_order(number: signal.Signals) -> None:
     with python(SUPERVISE) as supervisor:
-        for _ in range(4):
+        for _ in range(2):
             line_of(supervisor)
         supervisor.send_signal(number)
         output, _ = supervisor.communicate(timeout=30)
