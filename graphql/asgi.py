@@ -8,7 +8,7 @@ from pathlib import Path
 from cross_web import HTTPException
 from graphql import GraphQLError
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
@@ -108,7 +108,8 @@ class GraphQLEndpoint(GraphQL[Context, None]):
             response = await self.run(Request(scope, self._limited(receive)))
         except HTTPException as refused:
             error = {"message": refused.reason, "extensions": {"code": BAD_REQUEST}}
-            response = JSONResponse({"errors": [error]}, refused.status_code)
+            # ASCII: the reason may quote half a surrogate pair of the client's.
+            response = Response(json.dumps({"errors": [error]}), refused.status_code, media_type="application/json")
         await response(scope, receive, send)
 
     async def render_graphql_ide(self, request: Request) -> Response:

@@ -1,5 +1,6 @@
 """What a client learns of an error, and what the log does."""
 
+import json
 from uuid import uuid4
 
 import psycopg
@@ -139,6 +140,13 @@ async def test_names_and_tokens_that_cannot_be_written_are_no_fault_of_ours(call
     for variables in ({"half \ud83d": "x"}, {"half \ud83d": "\0"}):
         answer = await admin.run("{ me { role } }", **variables)
         assert all(error["extensions"]["code"] != "INTERNAL" for error in answer.get("errors", ()))
+    call = "mutation($input: InitiateCallInput!) { initiateCall(input: $input) { __typename } }"
+    wanted = {"leadId": str(uuid4()), "callType": "FOLLOW_UP"}
+    assert (await admin.error(call, input={**wanted, "half \ud83d": 1}))["code"] == "GRAPHQL_VALIDATION_FAILED"
+    body = {"query": "query A { me { role } }", "operationName": "half \ud83d"}
+    response = await admin.http.post(admin.url, content=json.dumps(body), headers={"Content-Type": "application/json"})
+    assert response.status_code == 400
+    assert response.json()["errors"][0]["extensions"]["code"] == "BAD_REQUEST"
     async with callers.anyone.socket({"authorization": "Bearer cw_\ud83d\0"}) as socket:
         await socket.start("{ me { role } }")
         (answer,) = await socket.rest()
