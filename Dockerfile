@@ -1,7 +1,8 @@
 # syntax=docker/dockerfile:1
 # One image for every process; the command says which:
 #   docker run … callwright web | bridge | worker | dispatcher | migrate
-# Build with --build-arg REQUIREMENTS=all for a self-contained `up`, `demo` or `sandbox` (embedded stores, GPL-3.0 voices).
+# Build with --build-arg REQUIREMENTS=all for a self-contained `up`, `demo` or `sandbox` (embedded stores, GPL-3.0 voices)
+# and run those with -e CALLWRIGHT_ENVIRONMENT=development.
 
 FROM python:3.11-slim-bookworm AS build
 ARG REQUIREMENTS=base
@@ -27,6 +28,7 @@ COPY --from=build /opt/callwright /opt/callwright
 ENV PATH=/opt/callwright/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
+    CALLWRIGHT_ENVIRONMENT=production \
     CALLWRIGHT_DATA_DIR=/var/lib/callwright \
     CALLWRIGHT_WEB_HOST=0.0.0.0 \
     CALLWRIGHT_BRIDGE_HOST=0.0.0.0

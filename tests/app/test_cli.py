@@ -57,6 +57,14 @@ def test_doctor_says_what_to_do(tmp_path: Path) -> None:
     assert "DATABASE_URL" in done.stdout
 
 
+def test_doctor_counts_a_redis_on_the_path(tmp_path: Path) -> None:
+    server = tmp_path / "redis-server"
+    server.write_text("#!/bin/sh\n")
+    server.chmod(0o755)
+    done = callwright("doctor", "--sandbox", cwd=tmp_path, env={"PATH": str(tmp_path)})
+    assert f"{server}, started by" in done.stdout
+
+
 def test_migrate_goes_up_and_down(tmp_path: Path, postgres_url: str) -> None:
     with psycopg.connect(postgres_url, autocommit=True) as connection:
         connection.execute("DROP DATABASE IF EXISTS by_command")

@@ -23,6 +23,18 @@ def test_a_process_that_listens_nowhere_is_healthy_while_it_lives() -> None:
     assert health_url(["callwright", "worker"], Settings()) is None
 
 
+async def test_no_proxy_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+
+    async def health(_: web.Request) -> web.Response:
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_get("/health", health)
+    async with TestServer(app) as server:
+        assert await asyncio.to_thread(is_healthy, str(server.make_url("/health")))
+
+
 async def test_only_a_good_answer_is_healthy() -> None:
     answers = [503, 200]
 
