@@ -122,9 +122,9 @@ def _stopping_on_signals(console: Console) -> Iterator[None]:
 
 
 @contextlib.asynccontextmanager
-async def _explained(log_dir: Path, speed: float) -> AsyncIterator[None]:
+async def _explained(log_dir: Path, speed: float, *, longest: float = LONGEST_SECONDS) -> AsyncIterator[None]:
     """Bounds the block's time; a failure of the API or the time's end becomes a DemoError."""
-    seconds = LONGEST_SECONDS / min(1.0, speed)
+    seconds = longest / min(1.0, speed)
     try:
         async with asyncio.timeout(seconds):
             yield

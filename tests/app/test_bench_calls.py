@@ -77,6 +77,6 @@ async def test_production_has_none_of_it(tmp_path: Path, database_url: str) -> N
         CALLWRIGHT_ENVIRONMENT="production",
         CALLWRIGHT_SECRET_KEY="a production key of good length",
     )
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "production" in done.stderr
     assert done.stdout == ""

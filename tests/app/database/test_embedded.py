@@ -12,7 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from callwright.app.childprocess import bound_to_parent
-from callwright.app.database.embedded import EmbeddedPostgres, start
+from callwright.app.database.embedded import EmbeddedPostgres, running_url, start
 from callwright.app.localstore import EmbeddedStoreError, wheel_folder
 from tests.app.processes import line_of, python, watch
 
@@ -49,6 +49,13 @@ async def test_its_url_works_with_the_async_engine(server: EmbeddedPostgres) -> 
         assert (await connection.execute(text("select current_database()"))).scalar_one() == "callwright"
         assert (await connection.execute(text("select 'Ñandú'"))).scalar_one() == "Ñandú"
     await engine.dispose()
+
+
+def test_another_process_finds_the_running_server_and_none_that_is_gone(folder: Path) -> None:
+    assert running_url(folder) is None
+    with start(folder, durable=False) as server:
+        assert running_url(folder) == server.url
+    assert running_url(folder) is None
 
 
 def test_data_survives_a_clean_stop(folder: Path) -> None:
