@@ -18,4 +18,9 @@ def signing_key(settings: Settings, purpose: bytes) -> bytes:
             "CALLWRIGHT_SECRET_KEY is not set",
             remedy="Set it to 32 random bytes or more; `callwright up` makes one in the data folder.",
         )
-    return hmac.digest(settings.secret_key.get_secret_value().encode(), purpose, hashlib.sha256)
+    return derived_key(settings.secret_key.get_secret_value().encode(), purpose)
+
+
+def derived_key(secret: bytes, purpose: bytes) -> bytes:
+    """The 32-byte key for `purpose` from a secret at hand."""
+    return hmac.digest(secret, purpose, hashlib.sha256)

@@ -231,8 +231,7 @@ async def _calling_window(question: Question) -> Decision | None:
 def next_open(now: datetime, zones: list[ZoneInfo]) -> datetime:
     """The first moment from `now` on at which the window is open in every zone; `now` itself when it is open.
 
-    The US zones lie within 11 hours of each other (Guam to Puerto Rico is 14), and a number's zones much closer, so a
-    common opening is found within two days.
+    The zones of one number lie a few hours apart at most, so a common opening is found within two days.
     """
     moment = now
     for _ in range(6 * len(zones)):

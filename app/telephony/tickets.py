@@ -7,9 +7,9 @@ from collections.abc import Callable
 from uuid import UUID
 
 from callwright.app.settings import Settings
+from callwright.app.signing import derived_key
 
 LIFETIME_SECONDS = 30
-# Keeps this use of the secret apart from every other.
 _PURPOSE = b"callwright bridge ticket v1"
 
 
@@ -17,7 +17,7 @@ class TicketOffice:
     """Issues tickets, and redeems those for the bridge it works at. `clock`: seconds since the epoch."""
 
     def __init__(self, secret: bytes, clock: Callable[[], float]) -> None:
-        self._key = hmac.digest(secret, _PURPOSE, hashlib.sha256)
+        self._key = derived_key(secret, _PURPOSE)
         self._clock = clock
         self._redeemed: dict[str, float] = {}  # nonces and when they expire
 
